@@ -1,0 +1,47 @@
+# slipway_compiler: what every target of ours is compiled with.
+#   SLIPWAY_SANITIZE  semicolon list for -fsanitize= ("address;undefined", "thread"), empty for none
+#   SLIPWAY_COVERAGE  ON: gcov
+#   SLIPWAY_WERROR    ON: warnings are errors
+set(SLIPWAY_SANITIZE "" CACHE STRING "sanitizers")
+option(SLIPWAY_COVERAGE "instrument for coverage" OFF)
+option(SLIPWAY_WERROR "warnings are errors" ON)
+
+add_library(slipway_compiler INTERFACE)
+target_compile_options(slipway_compiler INTERFACE
+    -fstack-protector-strong -fno-omit-frame-pointer -fno-strict-overflow
+    "$<$<COMPILE_LANGUAGE:C>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wsign-conversion;-Wstrict-prototypes;-Wmissing-prototypes;-Wcast-qual;-Wpointer-arith;-Wvla;-Wundef;-Wformat=2;-Wswitch-enum;-Wnull-dereference;-Wimplicit-fallthrough>"
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow>"
+    "$<$<C_COMPILER_ID:Clang>:-Wno-gnu-zero-variadic-macro-arguments;-Wno-gnu-statement-expression>"
+    # A statement expression and __auto_type are behind __extension__; ,##__VA_ARGS__ is gcc's own.
+    "$<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-Wno-variadic-macros>")
+if(SLIPWAY_WERROR)
+    target_compile_options(slipway_compiler INTERFACE -Werror)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+    if(NOT SLIPWAY_SANITIZE)
+        target_compile_options(slipway_compiler INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+    endif()
+endif()
+# Asserts stay on in every build: a broken invariant must not run on.
+foreach(language C CXX)
+    string(REPLACE "-DNDEBUG" "" CMAKE_${language}_FLAGS_RELEASE "${CMAKE_${language}_FLAGS_RELEASE}")
+    string(REPLACE "-DNDEBUG" "" CMAKE_${language}_FLAGS_RELWITHDEBINFO
+           "${CMAKE_${language}_FLAGS_RELWITHDEBINFO}")
+endforeach()
+if(SLIPWAY_SANITIZE)
+    string(REPLACE ";" "," sanitizers "${SLIPWAY_SANITIZE}")
+    target_compile_options(slipway_compiler INTERFACE -fsanitize=${sanitizers}
+                           -fno-sanitize-recover=all)
+    target_link_options(slipway_compiler INTERFACE -fsanitize=${sanitizers})
+endif()
+if(SLIPWAY_COVERAGE)
+    target_compile_options(slipway_compiler INTERFACE --coverage -fprofile-update=atomic)
+    target_link_options(slipway_compiler INTERFACE --coverage)
+endif()
+target_link_options(slipway_compiler INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,--as-needed)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+    set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE}")
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE}")
+endif()
