@@ -1,0 +1,64 @@
+/*
+ * From a path to the row of a route table. Pure: no I/O, no memory but the given arena.
+ *
+ *   static const struct route routes[] = {
+ *       {ROUTE_POST, "/v2/models/{}/infer", "infer", handle_infer},
+ *       {ROUTE_GET, "/v2/health/live", "live", handle_live},
+ *   };
+ *   struct route_match match;
+ *   switch (router_find(routes, COUNT_OF(routes), ROUTE_POST, path, arena, &match)) ...
+ *
+ * A pattern is literal segments and captures: `{}` takes one whole, non-empty segment; `{}:predict`
+ * one that ends in the literal. A slash at the end of a path is ignored. Captures are
+ * percent-decoded; a capture that decodes to nothing, to a NUL or to something with a slash in it
+ * does not match, so that no name can step out of its directory. The first row that fits wins: put
+ * the busiest first.
+ */
+#ifndef SERVER_ROUTER_H
+#define SERVER_ROUTER_H
+
+#include "base/arena.h"
+
+enum { ROUTE_CAPTURES_MAX = 3 };
+
+enum route_method {
+    ROUTE_GET = 1 << 0,
+    ROUTE_POST = 1 << 1,
+    ROUTE_DELETE = 1 << 2,
+    ROUTE_PUT = 1 << 3,
+    ROUTE_OTHER = 1 << 4, /* a method no row has */
+};
+
+struct server_thread;
+struct http_exchange;
+struct route_match;
+
+/* Answers the exchange, now or later, on the thread it came on. */
+typedef void route_handler(struct server_thread *thread, struct http_exchange *exchange,
+                           const struct route_match *match);
+
+struct route {
+    unsigned methods; /* of enum route_method */
+    const char *pattern;
+    const char *name; /* for people and metrics: "infer" */
+    route_handler *handler;
+};
+
+struct route_match {
+    const struct route *route;
+    struct str captures[ROUTE_CAPTURES_MAX]; /* views of the path, or decoded in the arena */
+    size_t capture_count;
+    unsigned allowed; /* on ROUTE_WRONG_METHOD: the methods that the path has */
+};
+
+enum route_outcome { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_WRONG_METHOD };
+
+/* HEAD is looked up as GET by the caller. `path` has no query. */
+enum route_outcome router_find(const struct route *routes, size_t route_count,
+                               enum route_method method, struct str path, struct arena *arena,
+                               struct route_match *ret_match);
+
+/* The value of a query parameter, percent-decoded in the arena; data NULL if it is not there. */
+struct str query_find(struct str query, struct str name, struct arena *arena);
+
+#endif
