@@ -1,0 +1,99 @@
+/* SHA-256 by OpenSSL's EVP: the library's failures here are lack of memory, so they end us. */
+#include "base/hash.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <unistd.h>
+
+enum { FILE_PIECE_SIZE = 64 * 1024 };
+
+static void must(bool worked)
+{
+    if (worked) return;
+    fprintf(stderr, "slipway: libcrypto cannot compute SHA-256: out of memory?\n");
+    abort();
+}
+
+void sha256_init(struct sha256 *hash)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    must(context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1);
+    hash->context = context;
+}
+
+void sha256_add(struct sha256 *hash, struct str bytes)
+{
+    assert(hash->context);
+    if (bytes.size) must(EVP_DigestUpdate(hash->context, bytes.data, bytes.size) == 1);
+}
+
+void sha256_end(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
+{
+    assert(hash->context);
+    unsigned int size = 0;
+    must(EVP_DigestFinal_ex(hash->context, digest, &size) == 1 && size == SHA256_SIZE);
+    sha256_clear(hash);
+}
+
+void sha256_clear(struct sha256 *hash)
+{
+    EVP_MD_CTX_free(hash->context);
+    hash->context = NULL;
+}
+
+void sha256_of(struct str bytes, uint8_t digest[SHA256_SIZE])
+{
+    struct sha256 hash;
+    sha256_init(&hash);
+    sha256_add(&hash, bytes);
+    sha256_end(&hash, digest);
+}
+
+static enum status hash_descriptor(int descriptor, const char *path, struct sha256 *hash,
+                                   struct error *err)
+{
+    char *piece CLEANUP(mem_freep) = mem_new(FILE_PIECE_SIZE);
+    for (;;) {
+        ssize_t got = read(descriptor, piece, FILE_PIECE_SIZE);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail_errno(err, errno, "cannot read '%s'", path);
+        if (got == 0) return STATUS_OK;
+        sha256_add(hash, (struct str){piece, (size_t)got});
+    }
+}
+
+enum status sha256_of_file(const char *path, uint8_t ret_digest[SHA256_SIZE], struct error *err)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return fail_errno(err, errno, "cannot open '%s'", path);
+    struct sha256 hash CLEANUP(sha256_clear);
+    sha256_init(&hash);
+    enum status status = hash_descriptor(descriptor, path, &hash, err);
+    (void)close(descriptor); /* opened for reading: nothing to lose */
+    TRY(status);
+    sha256_end(&hash, ret_digest);
+    return STATUS_OK;
+}
+
+void hmac_sha256(struct str key, struct str bytes, uint8_t digest[SHA256_SIZE])
+{
+    assert(key.size <= INT32_MAX);
+    unsigned int size = 0;
+    const unsigned char *data = (const unsigned char *)bytes.data;
+    must(HMAC(EVP_sha256(), key.data, (int)key.size, data, bytes.size, digest, &size) != NULL);
+    assert(size == SHA256_SIZE);
+}
+
+void sha256_hex(const uint8_t digest[SHA256_SIZE], char text[SHA256_HEX_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < SHA256_SIZE; i++) {
+        text[2 * i] = digits[digest[i] >> 4];
+        text[2 * i + 1] = digits[digest[i] & 15];
+    }
+    text[SHA256_HEX_SIZE - 1] = '\0';
+}
