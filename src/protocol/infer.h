@@ -5,7 +5,7 @@
  * Everything a request points to lives in its arena or in the body it was read from; both outlive
  * the request. A codec allocates from the arena only. Pure: no I/O, no clock, no threads.
  *
- *   body bytes --oip_json_read--> struct infer_request --infer_request_check--> serve
+ *   body bytes --oip_json_read--> struct infer_request --infer_request_bind--> serve
  *   serve --> struct infer_reply --oip_json_write--> body bytes
  */
 #ifndef PROTOCOL_INFER_H
@@ -48,7 +48,7 @@ struct infer_tensor {
     struct slipway_tensor tensor;
     struct infer_parameters parameters; /* without those that the codec itself acted on */
     uint32_t classification;            /* reply: tensor holds `value:index:label` strings if > 0 */
-    bool binary;                        /* reply: travels in the binary section */
+    bool binary;                        /* travels in the binary section */
 };
 
 /* One entry of a request's `outputs`. */
@@ -74,7 +74,17 @@ struct infer_request {
     bool binary_output_default; /* for the outputs when none is listed */
     uint32_t priority;          /* 0: the model's default, 1 highest */
     uint64_t timeout_us;        /* 0: the model's default */
+
+    struct str sequence_id; /* a number is given as its digits; empty: not part of a sequence */
+    bool sequence_start;
+    bool sequence_end;
 };
+
+/* An empty request whose memory comes from `arena`, borrowed for the request's life. */
+static inline void infer_request_init(struct infer_request *request, struct arena *arena)
+{
+    *request = (struct infer_request){.arena = arena};
+}
 
 struct infer_reply {
     struct str model_name;
@@ -112,6 +122,14 @@ struct infer_bound {
  */
 enum status infer_request_bind(const struct infer_spec *spec, struct infer_request *request,
                                struct infer_bound *ret_bound, struct error *err) FALLIBLE;
+
+/*
+ * The position of an input or output of the model, SIZE_MAX if there is none: by its own name, or
+ * by the alias of its position, "INPUT__0" or "OUTPUT__0", which Triton's PyTorch models are known
+ * by, where no name is spelled so.
+ */
+size_t infer_input_find(const struct infer_spec *spec, struct str name);
+size_t infer_output_find(const struct infer_spec *spec, struct str name);
 
 /* The parameter of that name, NULL if there is none. */
 const struct infer_parameter *infer_parameter_find(const struct infer_parameters *parameters,
