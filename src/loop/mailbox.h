@@ -1,0 +1,57 @@
+/*
+ * A mailbox: the one way from thread to thread. Any thread posts, one thread receives; what a
+ * letter carries is the receiver's from then on.
+ *
+ *   struct reply { struct mail mail; ... };
+ *   reply->mail.receive = reply_arrived;      // poster
+ *   mailbox_post(&mailbox, &reply->mail);
+ *
+ *   static void reply_arrived(struct mail *mail)     // receiver's thread
+ *   { struct reply *reply = CONTAINER_OF(mail, struct reply, mail); ... }
+ *
+ * The mail lies inside the poster's object, so posting allocates nothing and cannot fail. Letters
+ * of one poster arrive in the order they were posted. The event descriptor becomes readable when
+ * there is mail: one write(2) wakes the receiver for a whole burst. A loop has a mailbox of its
+ * own: see loop_post.
+ */
+#ifndef LOOP_MAILBOX_H
+#define LOOP_MAILBOX_H
+
+#include "base/error.h"
+
+#include <stdatomic.h>
+
+struct mail;
+
+/* On the receiver's thread. May free the object that holds the mail, may post. */
+typedef void mail_receive_function(struct mail *mail);
+
+struct mail {
+    struct mail *next; /* the mailbox's own while posted */
+    mail_receive_function *receive;
+};
+
+/* The posters' and the receiver's parts lie on lines of their own. */
+struct mailbox {
+    _Alignas(64) _Atomic(struct mail *) newest; /* posted and not yet fetched, newest first */
+    _Alignas(64) struct mail *oldest;           /* fetched, oldest first; the receiver's */
+    int event_descriptor;
+};
+
+/* The caller's memory. Fails if there is no descriptor left. */
+enum status mailbox_init(struct mailbox *mailbox, struct error *err) FALLIBLE;
+
+/* No thread posts any more. Mail that was not received stays with its posters' objects: receive it
+ * before. */
+void mailbox_clear(struct mailbox *mailbox);
+
+/* Any thread; never blocks. The mail is on one mailbox at most, and `receive` is set. */
+void mailbox_post(struct mailbox *mailbox, struct mail *mail);
+
+/*
+ * Calls `receive` for what has arrived, at most `count_max` letters. True if some are left, which
+ * the descriptor does not tell. The receiver's thread.
+ */
+bool mailbox_receive(struct mailbox *mailbox, size_t count_max);
+
+#endif

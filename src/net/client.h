@@ -1,0 +1,78 @@
+/*
+ * An HTTP/1.1 client that blocks, for the command line and for tests: one connection, kept open
+ * between requests. Without TLS.
+ *
+ *   struct client *client;
+ *   TRY(client_new(&(struct client_options){.host = "127.0.0.1", .port = 8000}, &client, err));
+ *   struct client_response response;
+ *   TRY(client_request(client, &(struct client_request){.method = "POST", .path = "/models/x",
+ *                      .content_type = "application/json", .body = STR("[1,2]")}, &response, err));
+ *   ... response.status, response.body ...
+ *   client_free(client);
+ *
+ * One thread at a time.
+ */
+#ifndef NET_CLIENT_H
+#define NET_CLIENT_H
+
+#include "base/str.h"
+
+enum { CLIENT_FIELDS_MAX = 128, CLIENT_HEAD_SIZE_MAX = 64 * 1024 };
+
+struct client;
+
+struct client_options {
+    const char *host; /* borrowed during client_new */
+    uint16_t port;
+    uint64_t connect_timeout_ns; /* 0: 5 s */
+    uint64_t timeout_ns;         /* from sending to the last byte of the answer; 0: 60 s */
+    size_t body_size_max;        /* of an answer, decoded; 0: 1 GiB */
+};
+
+/* A header field, name without the colon. */
+struct client_field {
+    struct str name;
+    struct str value;
+};
+
+/* Borrowed during the call. */
+struct client_request {
+    const char *method;       /* NULL: "GET" */
+    const char *path;         /* with the query, percent-encoded: "/v2/models/x/infer" */
+    const char *content_type; /* NULL: none */
+    const struct client_field *fields;
+    size_t field_count;
+    struct str body;        /* sent with Content-Length */
+    bool accept_compressed; /* asks for gzip or deflate, and decodes */
+};
+
+/* Valid until the next request or client_free. */
+struct client_response {
+    int status;
+    const struct client_field *fields;
+    size_t field_count;
+    struct str body;
+};
+
+/* Parses "http://host:port/path" into its parts: ret_host is owned by the caller (mem_free),
+ * ret_path a view of `url`, empty if there is none. The port is 80 if the URL has none. */
+enum status client_parse_url(const char *url, char **ret_host, uint16_t *ret_port,
+                             struct str *ret_path, struct error *err) FALLIBLE;
+
+/* Does not connect yet. *ret_client is ended by client_free. */
+enum status client_new(const struct client_options *options, struct client **ret_client,
+                       struct error *err) FALLIBLE;
+void client_free(struct client *client);
+
+/*
+ * Sends the request and reads the answer, whatever its status. A kept connection that the server
+ * has closed meanwhile is opened anew, once. UNAVAILABLE if the server is not there or hung up,
+ * DEADLINE_EXCEEDED, EXHAUSTED if the answer is too large, DATA_LOSS if it is not HTTP.
+ */
+enum status client_request(struct client *client, const struct client_request *request,
+                           struct client_response *ret_response, struct error *err) FALLIBLE;
+
+/* The value of a header field, case ignored; data NULL if there is none. */
+struct str client_response_field(const struct client_response *response, struct str name);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * TCP sockets: listening and connecting, by name and port, for IPv4 and IPv6. All descriptors are
+ * non-blocking and close-on-exec; connections have Nagle's delay switched off.
+ */
+#ifndef NET_TCP_H
+#define NET_TCP_H
+
+#include "base/error.h"
+
+struct tcp_listen_options {
+    const char *host; /* an address or a name; NULL or "": every address of this machine */
+    uint16_t port;    /* 0: the system chooses */
+    int backlog;      /* 0: 4096 */
+    bool reuse_port;  /* several sockets share the port (SO_REUSEPORT); the kernel spreads */
+};
+
+/* A listening socket, owned by the caller, and its port. */
+enum status tcp_listen(const struct tcp_listen_options *options, int *ret_descriptor,
+                       uint16_t *ret_port, struct error *err) FALLIBLE;
+
+/*
+ * A connected socket, owned by the caller. Blocks until `deadline_ns` (monotonic) at most, except
+ * for the resolver, which has time-outs of its own. UNAVAILABLE if nobody listens,
+ * DEADLINE_EXCEEDED if nobody answers. Tries all addresses of the host in turn.
+ */
+enum status tcp_connect(const char *host, uint16_t port, uint64_t deadline_ns, int *ret_descriptor,
+                        struct error *err) FALLIBLE;
+
+/* "192.0.2.1:4711" or "[2001:db8::1]:4711" of the other end; "unknown" if there is none. */
+enum { TCP_ADDRESS_SIZE = 56 };
+void tcp_peer_address(int descriptor, char text[TCP_ADDRESS_SIZE]);
+
+/* Wait for poll(2) events until the deadline. DEADLINE_EXCEEDED if it passes. */
+enum status tcp_wait(int descriptor, short events, uint64_t deadline_ns,
+                     struct error *err) FALLIBLE;
+
+#endif
