@@ -1,8 +1,87 @@
-# The two commands are `make run` and `make test`; `make help` lists the rest.
+# The two commands are `make run` and `make test`; `make help` lists the rest. CMake and Ninja do the work; the presets
+# of CMakePresets.json build into build/PRESET.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
+.NOTPARALLEL:
+
+JOBS ?= $(shell nproc)
+# What `make fuzz-smoke` gives each target.
+SECONDS ?= 5
+PREFIX ?= /usr/local
+
+# A test run leaves its counts in build/results for .ci/run.
+define ctest
+	@mkdir -p build/results
+	ctest --preset $(1) -j$(JOBS) --output-junit $(CURDIR)/build/results/$(1).xml $(2)
+endef
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
+
+.PHONY: setup
+setup: ## install what a build needs and this machine lacks
+	@tools/setup build
 
 .PHONY: build
-build: ## build/release/slipway
+build: setup ## build/release/slipway (the default)
 	cmake --preset release
-	cmake --build --preset release
+	cmake --build --preset release -j $(JOBS)
+
+.PHONY: run
+run: build ## serve models/ on 127.0.0.1:8080, with one example request
+	@tools/run build/release/slipway models
+
+.PHONY: setup-test
+setup-test:
+	@tools/setup build test
+
+.PHONY: test
+test: setup-test build ## every test, on the release build
+	$(call ctest,release)
+
+.PHONY: debug
+debug: setup-test ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	cmake --preset debug
+	cmake --build --preset debug -j $(JOBS)
+	$(call ctest,debug,-L 'unit|conform|fuzz|wire')
+
+.PHONY: thread
+thread: setup-test ## tests under ThreadSanitizer
+	cmake --preset thread
+	cmake --build --preset thread -j $(JOBS)
+	$(call ctest,thread,-L 'unit|conform')
+
+.PHONY: coverage
+coverage: setup-test ## tests with gcov; the summary in build/coverage/summary.txt
+	cmake --preset coverage
+	cmake --build --preset coverage -j $(JOBS)
+	find build/coverage -name '*.gcda' -delete
+	$(call ctest,coverage,-L 'unit|conform|fuzz|wire')
+	tools/coverage build/coverage
+
+.PHONY: fuzz-smoke
+fuzz-smoke: setup-test ## each fuzz target for SECONDS (5)
+	cmake --preset fuzz
+	cmake --build --preset fuzz -j $(JOBS) --target fuzz_targets
+	tests/fuzz/smoke build/fuzz $(SECONDS)
+
+.PHONY: lint
+lint: setup-test ## format, clang-tidy, include rules, house rules
+	cmake --preset release
+	tools/lint build/release
+
+.PHONY: bench
+bench: ## the benchmarks; results in docs/performance.md
+	@tools/setup build bench
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS)
+	bench/run
+
+.PHONY: install
+install: build ## into PREFIX (/usr/local); DESTDIR is heeded
+	cmake --install build/release --prefix $(PREFIX)
+
+.PHONY: clean
+clean: ## remove build/; what setup fetched stays
+	rm -rf build
