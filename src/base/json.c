@@ -95,8 +95,8 @@ enum status json_next_element(struct json_reader *reader, bool *ret_more, struct
     return next_item(reader, ']', ret_more, err);
 }
 
-enum status json_next_member(struct json_reader *reader, struct str *ret_key, bool *ret_more,
-                             struct error *err)
+enum status json_next_member_slow(struct json_reader *reader, struct str *ret_key, bool *ret_more,
+                                  struct error *err)
 {
     bool more;
     TRY(next_item(reader, '}', &more, err));
@@ -228,8 +228,8 @@ static enum status decode_string(const struct json_reader *reader, struct str ra
 }
 
 /* A string with anything but plain ASCII; `special` is the first such byte. */
-static enum status read_string_slow(struct json_reader *reader, bool decode, struct str *ret_text,
-                                    struct error *err)
+static enum status read_special_string(struct json_reader *reader, bool decode,
+                                       struct str *ret_text, struct error *err)
 {
     const char *start = reader->at;
     bool escapes, foreign;
@@ -249,13 +249,14 @@ static inline enum status read_string(struct json_reader *reader, bool decode, s
     if (!json_take(reader, '"')) return json_fail(reader, "a string is expected here", err);
     const char *special = json_find_special(reader->at, reader->end);
     if (UNLIKELY(special == reader->end || *special != '"'))
-        return read_string_slow(reader, decode, ret_text, err);
+        return read_special_string(reader, decode, ret_text, err);
     *ret_text = (struct str){reader->at, (size_t)(special - reader->at)};
     reader->at = special + 1;
     return STATUS_OK;
 }
 
-enum status json_read_string(struct json_reader *reader, struct str *ret_text, struct error *err)
+enum status json_read_string_slow(struct json_reader *reader, struct str *ret_text,
+                                  struct error *err)
 {
     return read_string(reader, true, ret_text, err);
 }

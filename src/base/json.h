@@ -59,16 +59,16 @@ enum status json_open_object(struct json_reader *reader, struct error *err) FALL
 enum status json_open_array(struct json_reader *reader, struct error *err) FALLIBLE;
 
 /* Goes to the next member, or out of the object: *ret_more is false then, and no key is given. */
-enum status json_next_member(struct json_reader *reader, struct str *ret_key, bool *ret_more,
-                             struct error *err) FALLIBLE;
+static inline enum status json_next_member(struct json_reader *reader, struct str *ret_key,
+                                           bool *ret_more, struct error *err) FALLIBLE;
 
 /* Goes to the next element, or out of the array: *ret_more is false then. */
 enum status json_next_element(struct json_reader *reader, bool *ret_more,
                               struct error *err) FALLIBLE;
 
 /* One value of that kind. A view of the text, or of the arena where there were escapes. */
-enum status json_read_string(struct json_reader *reader, struct str *ret_text,
-                             struct error *err) FALLIBLE;
+static inline enum status json_read_string(struct json_reader *reader, struct str *ret_text,
+                                           struct error *err) FALLIBLE;
 enum status json_read_bool(struct json_reader *reader, bool *ret_value, struct error *err) FALLIBLE;
 enum status json_read_null(struct json_reader *reader, struct error *err) FALLIBLE;
 
@@ -136,6 +136,46 @@ static inline const char *json_find_special(const char *at, const char *end)
            *at != '\\')
         at++;
     return at;
+}
+
+enum status json_next_member_slow(struct json_reader *reader, struct str *ret_key, bool *ret_more,
+                                  struct error *err) FALLIBLE;
+enum status json_read_string_slow(struct json_reader *reader, struct str *ret_text,
+                                  struct error *err) FALLIBLE;
+
+/* What a machine writes, `,"key":` or `, "key":`, is taken at once; the rest is the slow way's. */
+static inline enum status json_next_member(struct json_reader *reader, struct str *ret_key,
+                                           bool *ret_more, struct error *err)
+{
+    const char *at = reader->at, *end = reader->end;
+    bool fresh = reader->fresh;
+    if (UNLIKELY(end - at < 4 || !(fresh || *at == ',')))
+        return json_next_member_slow(reader, ret_key, ret_more, err);
+    at += !fresh;
+    at += *at == ' ';
+    if (UNLIKELY(*at != '"')) return json_next_member_slow(reader, ret_key, ret_more, err);
+    const char *quote = json_find_special(++at, end);
+    if (UNLIKELY(end - quote < 2 || quote[0] != '"' || quote[1] != ':'))
+        return json_next_member_slow(reader, ret_key, ret_more, err);
+    *ret_key = (struct str){at, (size_t)(quote - at)};
+    *ret_more = true;
+    reader->at = quote + 2;
+    reader->fresh = false;
+    return STATUS_OK;
+}
+
+static inline enum status json_read_string(struct json_reader *reader, struct str *ret_text,
+                                           struct error *err)
+{
+    json_skip_space(reader);
+    const char *at = reader->at, *end = reader->end;
+    if (UNLIKELY(at == end || *at != '"')) return json_read_string_slow(reader, ret_text, err);
+    const char *quote = json_find_special(++at, end);
+    if (UNLIKELY(quote == end || *quote != '"'))
+        return json_read_string_slow(reader, ret_text, err);
+    *ret_text = (struct str){at, (size_t)(quote - at)};
+    reader->at = quote + 1;
+    return STATUS_OK;
 }
 
 /* --- writing --------------------------------------------------------------------------------- */

@@ -211,8 +211,9 @@ enum status infer_request_bind(const struct infer_spec *spec, struct infer_reque
                                struct infer_bound *ret_bound, struct error *err)
 {
     struct infer_bound bound = {.batch_size = 1};
-    bound.tensors = ARENA_TRY_ARRAY(request->arena, struct slipway_tensor, spec->input_count);
-    bound.wanted = ARENA_TRY_ARRAY(request->arena, uint8_t, spec->output_count);
+    size_t inputs = MAX(spec->input_count, (size_t)1), outputs = MAX(spec->output_count, (size_t)1);
+    bound.tensors = ARENA_TRY_ARRAY(request->arena, struct slipway_tensor, inputs);
+    bound.wanted = ARENA_TRY_ARRAY(request->arena, uint8_t, outputs);
     if (!bound.tensors || !bound.wanted)
         return fail(err, STATUS_EXHAUSTED, "no memory for the request's %zu inputs",
                     spec->input_count);

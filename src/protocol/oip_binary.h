@@ -55,17 +55,12 @@ enum status oip_binary_read_reply(struct str body, size_t header_size, struct ar
                                   struct infer_reply *ret_reply, struct error *err) FALLIBLE;
 
 /*
- * BYTES elements from their encoding, u32 length and bytes each: exactly `count`. The elements are
- * in the arena and point into `bytes`.
+ * Gives the tensor, whose name, type and shape are set, the data that `bytes` encodes:
+ * little-endian elements, or for BYTES u32 length and bytes each. Checks the size. The model's name
+ * is for messages.
  */
-enum status oip_binary_read_elements(struct str bytes, uint64_t count, struct str name,
-                                     struct arena *arena, struct slipway_bytes **ret_elements,
-                                     struct error *err) FALLIBLE;
-
-/*
- * The tensor of that type and shape whose encoding is `bytes`; dims are borrowed. Checks the size.
- */
-enum status oip_binary_read_tensor(struct str bytes, struct infer_tensor *tensor,
-                                   struct arena *arena, struct error *err) FALLIBLE;
+enum status oip_binary_read_tensor(struct str bytes, struct str model_name,
+                                   struct infer_tensor *tensor, struct arena *arena,
+                                   struct error *err) FALLIBLE;
 
 #endif

@@ -1,0 +1,223 @@
+/* Runs of numbers: the portable way. base/num_array_avx2.c has the fast one for long arrays. */
+#include "base/num_array.h"
+
+#include "base/decimal.h"
+#include "base/num_array_avx2.h"
+
+enum {
+    VECTOR_BYTES_MIN = 256, /* shorter texts are not worth the vector code's start */
+    INTEGER_TEXT_MAX = 21,  /* "-9223372036854775808," */
+    DIGITS_SAFE = 19,       /* as many always fit in 64 bits */
+};
+
+static inline bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r';
+}
+
+static inline const char *skip_space(const char *at, const char *end)
+{
+    while (at < end && UNLIKELY(is_space(*at))) at++;
+    return at;
+}
+
+/* The start of the number behind the next comma; NULL if there is no comma. */
+static inline const char *next_number(const char *at, const char *end)
+{
+    at = skip_space(at, end);
+    if (at == end || *at != ',') return NULL;
+    return skip_space(at + 1, end);
+}
+
+size_t num_array_read_floats(const char **at, const char *end, float *values, size_t capacity)
+{
+    size_t count = 0;
+    if (end - *at >= VECTOR_BYTES_MIN && capacity > 8)
+        count = num_array_read_floats_avx2(at, end, values, capacity);
+    const char *next = count ? next_number(*at, end) : *at;
+    while (count < capacity && next && decimal_read_float(&next, end, &values[count])) {
+        if (__builtin_isinf(values[count])) break;
+        count++;
+        *at = next;
+        next = next_number(next, end);
+    }
+    return count;
+}
+
+size_t num_array_read_doubles(const char **at, const char *end, double *values, size_t capacity)
+{
+    size_t count = 0;
+    const char *next = *at;
+    while (count < capacity && next && decimal_read_double(&next, end, &values[count])) {
+        if (__builtin_isinf(values[count])) break;
+        count++;
+        *at = next;
+        next = next_number(next, end);
+    }
+    return count;
+}
+
+/* One integer; the end of its digits, NULL if there are none or more than 64 bits. */
+static inline const char *read_integer(const char *at, const char *end, uint64_t *ret_magnitude)
+{
+    const char *first = at;
+    uint64_t value = 0, eight;
+    while (end - at >= 8 && (memcpy(&eight, at, 8), decimal_is_eight_digits(eight))) {
+        value = value * 100000000 + decimal_eight_digits(eight);
+        at += 8;
+        if (at - first > DIGITS_SAFE - 8) break;
+    }
+    unsigned digit;
+    for (; at < end && (digit = (unsigned)(unsigned char)*at - '0') <= 9; at++) {
+        if (UNLIKELY(at - first >= DIGITS_SAFE) &&
+            (value > UINT64_MAX / 10 || value * 10 > UINT64_MAX - digit))
+            return NULL;
+        value = value * 10 + digit;
+    }
+    if (at == first || (*first == '0' && at - first > 1)) return NULL;
+    if (at < end && (*at == '.' || (*at | 0x20) == 'e')) return NULL;
+    *ret_magnitude = value;
+    return at;
+}
+
+/*
+ * One function per type: the range is then a constant. `lowest` is the magnitude of the smallest
+ * value: 0 for unsigned types, where "-0" is nevertheless fine.
+ */
+#define DEFINE_READ(name, type, highest, lowest)                                                   \
+    static size_t name(const char **at, const char *end, type *values, size_t capacity)            \
+    {                                                                                              \
+        size_t count = 0;                                                                          \
+        const char *next = *at;                                                                    \
+        while (count < capacity && next) {                                                         \
+            bool negative = next < end && *next == '-';                                            \
+            uint64_t magnitude;                                                                    \
+            next = read_integer(next + negative, end, &magnitude);                                 \
+            if (!next || magnitude > (negative ? (uint64_t)(lowest) : (uint64_t)(highest))) break; \
+            values[count++] = (type)(negative ? 0 - magnitude : magnitude);                        \
+            *at = next;                                                                            \
+            next = next_number(next, end);                                                         \
+        }                                                                                          \
+        return count;                                                                              \
+    }
+
+DEFINE_READ(read_uint8, uint8_t, UINT8_MAX, 0)
+DEFINE_READ(read_uint16, uint16_t, UINT16_MAX, 0)
+DEFINE_READ(read_uint32, uint32_t, UINT32_MAX, 0)
+DEFINE_READ(read_uint64, uint64_t, UINT64_MAX, 0)
+DEFINE_READ(read_int8, int8_t, INT8_MAX, INT64_C(1) << 7)
+DEFINE_READ(read_int16, int16_t, INT16_MAX, INT64_C(1) << 15)
+DEFINE_READ(read_int32, int32_t, INT32_MAX, INT64_C(1) << 31)
+DEFINE_READ(read_int64, int64_t, INT64_MAX, UINT64_C(1) << 63)
+
+size_t num_array_read_integers(const char **at, const char *end, enum num_integer kind,
+                               void *values, size_t capacity)
+{
+    switch (kind) {
+    case NUM_UINT8: return read_uint8(at, end, values, capacity);
+    case NUM_UINT16: return read_uint16(at, end, values, capacity);
+    case NUM_UINT32: return read_uint32(at, end, values, capacity);
+    case NUM_UINT64: return read_uint64(at, end, values, capacity);
+    case NUM_INT8: return read_int8(at, end, values, capacity);
+    case NUM_INT16: return read_int16(at, end, values, capacity);
+    case NUM_INT32: return read_int32(at, end, values, capacity);
+    case NUM_INT64: return read_int64(at, end, values, capacity);
+    }
+    return 0;
+}
+
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233"
+                            "34353637383940414243444546474849505152535455565758596061626364656667"
+                            "6869707172737475767778798081828384858687888990919293949596979899";
+
+static inline char *print_u64(char *out, uint64_t value)
+{
+    if (value < 10) {
+        *out = (char)('0' + value);
+        return out + 1;
+    }
+    char digits[20];
+    size_t start = sizeof digits;
+    while (value >= 100) {
+        start -= 2;
+        memcpy(digits + start, pairs + 2 * (value % 100), 2);
+        value /= 100;
+    }
+    start -= 2;
+    memcpy(digits + start, pairs + 2 * value, 2);
+    start += value < 10;
+    memcpy(out, digits + start, sizeof digits - start);
+    return out + (sizeof digits - start);
+}
+
+#define DEFINE_ADD(name, type)                                                                     \
+    static char *name(char *out, const type *values, size_t count)                                 \
+    {                                                                                              \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            uint64_t magnitude = (uint64_t)values[i];                                              \
+            if (values[i] < (type)1 && values[i] != 0) {                                           \
+                *out++ = '-';                                                                      \
+                magnitude = 0 - magnitude;                                                         \
+            }                                                                                      \
+            out = print_u64(out, magnitude);                                                       \
+            *out++ = ',';                                                                          \
+        }                                                                                          \
+        return out;                                                                                \
+    }
+
+DEFINE_ADD(add_uint8, uint8_t)
+DEFINE_ADD(add_uint16, uint16_t)
+DEFINE_ADD(add_uint32, uint32_t)
+DEFINE_ADD(add_uint64, uint64_t)
+DEFINE_ADD(add_int8, int8_t)
+DEFINE_ADD(add_int16, int16_t)
+DEFINE_ADD(add_int32, int32_t)
+DEFINE_ADD(add_int64, int64_t)
+
+/* Each value with a comma behind it. */
+static char *print_integers(char *out, enum num_integer kind, const void *values, size_t count)
+{
+    switch (kind) {
+    case NUM_UINT8: return add_uint8(out, values, count);
+    case NUM_UINT16: return add_uint16(out, values, count);
+    case NUM_UINT32: return add_uint32(out, values, count);
+    case NUM_UINT64: return add_uint64(out, values, count);
+    case NUM_INT8: return add_int8(out, values, count);
+    case NUM_INT16: return add_int16(out, values, count);
+    case NUM_INT32: return add_int32(out, values, count);
+    case NUM_INT64: return add_int64(out, values, count);
+    }
+    return out;
+}
+
+static const uint8_t widths[] = {
+    [NUM_UINT8] = 1, [NUM_UINT16] = 2, [NUM_UINT32] = 4, [NUM_UINT64] = 8,
+    [NUM_INT8] = 1,  [NUM_INT16] = 2,  [NUM_INT32] = 4,  [NUM_INT64] = 8,
+};
+
+enum { INTEGERS_AT_ONCE = 128 };
+
+/*
+ * In pieces, each printed into memory that is large enough for the worst case: the buffer's own if
+ * its ceiling allows, else the stack.
+ */
+void num_array_add_integers(struct buffer *out, enum num_integer kind, const void *values,
+                            size_t count)
+{
+    char spare[INTEGERS_AT_ONCE * INTEGER_TEXT_MAX];
+    const char *from = values;
+    while (count) {
+        size_t piece = MIN(count, (size_t)INTEGERS_AT_ONCE);
+        bool roomy = out->ceiling - out->size > piece * INTEGER_TEXT_MAX;
+        char *room = roomy ? buffer_reserve(out, piece * INTEGER_TEXT_MAX) : NULL;
+        char *start = room ? room : spare;
+        char *behind = print_integers(start, kind, from, piece);
+        if (piece == count) behind--; /* no comma behind the last */
+        if (room)
+            buffer_commit(out, (size_t)(behind - start));
+        else
+            buffer_add(out, (struct str){start, (size_t)(behind - start)});
+        from += piece * widths[kind];
+        count -= piece;
+    }
+}

@@ -1,0 +1,199 @@
+/* Writing the Open Inference Protocol's JSON: the reply's path is short on purpose. */
+#include "base/json.h"
+#include "protocol/oip_json.h"
+#include "protocol/values.h"
+
+/* Where the tensors of a message go, and which of them do not go as JSON. */
+struct tensor_writer {
+    struct buffer *out;
+    const uint64_t *blob_sizes; /* NULL: everything is JSON */
+    bool request;
+};
+
+static inline void add_string(struct buffer *out, struct str text)
+{
+    const char *end = text.data + text.size;
+    if (UNLIKELY(json_find_special(text.data, end) != end)) {
+        json_print_string(out, text);
+        return;
+    }
+    char *room = buffer_reserve(out, text.size + 2);
+    if (UNLIKELY(!room)) return;
+    *room = '"';
+    memcpy(room + 1, text.data, text.size);
+    room[text.size + 1] = '"';
+    buffer_commit(out, text.size + 2);
+}
+
+static void add_parameter_value(struct json_writer *writer, const struct infer_parameter *parameter)
+{
+    switch (parameter->kind) {
+    case INFER_PARAMETER_BOOL: json_add_bool(writer, parameter->value.boolean); return;
+    case INFER_PARAMETER_INT64: json_add_i64(writer, parameter->value.int64); return;
+    case INFER_PARAMETER_UINT64: json_add_u64(writer, parameter->value.uint64); return;
+    case INFER_PARAMETER_DOUBLE: json_add_double(writer, parameter->value.real); return;
+    case INFER_PARAMETER_STRING: json_add_string(writer, parameter->value.string); return;
+    }
+}
+
+static void add_parameters(struct json_writer *writer, const struct infer_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++) {
+        json_add_name(writer, parameters->items[i].name);
+        add_parameter_value(writer, &parameters->items[i]);
+    }
+}
+
+/* `"parameters":{...},` if there are any. */
+static void write_tensor_parameters(const struct infer_parameters *parameters,
+                                    const uint64_t *blob_size, struct buffer *out)
+{
+    if (LIKELY(parameters->count == 0 && !blob_size)) return;
+    struct json_writer writer;
+    buffer_add(out, STR(",\"parameters\":"));
+    json_writer_init(&writer, out);
+    json_begin_object(&writer);
+    if (blob_size) json_put_u64(&writer, STR("binary_data_size"), *blob_size);
+    add_parameters(&writer, parameters);
+    json_end_object(&writer);
+}
+
+static enum status write_tensor(const struct tensor_writer *writer,
+                                const struct infer_tensor *tensor, const uint64_t *blob_size,
+                                struct error *err)
+{
+    struct buffer *out = writer->out;
+    enum dtype dtype = (enum dtype)tensor->tensor.dtype;
+    const char *dtype_text = dtype_name(dtype);
+    buffer_add(out, STR("{\"name\":"));
+    add_string(out, tensor->name);
+    buffer_add(out, STR(",\"datatype\":\""));
+    buffer_add_text(out, dtype_text);
+    buffer_add(out, STR("\",\"shape\":["));
+    values_write(DTYPE_INT64, tensor->tensor.dims, tensor->tensor.rank, out);
+    buffer_add_byte(out, ']');
+    write_tensor_parameters(&tensor->parameters, blob_size, out);
+    if (!blob_size) {
+        if (UNLIKELY(!values_have_json(dtype)))
+            return fail(err, STATUS_INVALID_ARGUMENT,
+                        "sending %s data via JSON is not supported. Please use the binary data "
+                        "format for %s %.*s",
+                        dtype_text, writer->request ? "input" : "output", STR_ARGS(tensor->name));
+        buffer_add(out, STR(",\"data\":["));
+        values_write(dtype, tensor->tensor.data, tensor->tensor.byte_size / dtype_width(dtype),
+                     out);
+        buffer_add_byte(out, ']');
+    }
+    buffer_add_byte(out, '}');
+    return STATUS_OK;
+}
+
+static enum status write_tensors(const struct tensor_writer *writer,
+                                 const struct infer_tensor *tensors, size_t count,
+                                 struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i) buffer_add_byte(writer->out, ',');
+        const uint64_t *blob_size =
+            writer->blob_sizes && tensors[i].binary ? &writer->blob_sizes[i] : NULL;
+        TRY(write_tensor(writer, &tensors[i], blob_size, err));
+    }
+    return STATUS_OK;
+}
+
+static enum status check_room(const struct buffer *out, struct error *err)
+{
+    if (LIKELY(!buffer_failed(out))) return STATUS_OK;
+    return fail(err, STATUS_EXHAUSTED, "the message is larger than its limit of %zu bytes",
+                out->ceiling);
+}
+
+static inline void add_member(struct buffer *out, struct str name, struct str value)
+{
+    buffer_add(out, name);
+    add_string(out, value);
+}
+
+enum status oip_json_write_header(const struct infer_reply *reply, const uint64_t *blob_sizes,
+                                  struct buffer *out, struct error *err)
+{
+    struct tensor_writer writer = {.out = out, .blob_sizes = blob_sizes};
+    add_member(out, STR("{\"model_name\":"), reply->model_name);
+    if (reply->model_version.size)
+        add_member(out, STR(",\"model_version\":"), reply->model_version);
+    if (reply->id.size) add_member(out, STR(",\"id\":"), reply->id);
+    write_tensor_parameters(&reply->parameters, NULL, out);
+    buffer_add(out, STR(",\"outputs\":["));
+    TRY(write_tensors(&writer, reply->outputs, reply->output_count, err));
+    buffer_add(out, STR("]}"));
+    return check_room(out, err);
+}
+
+enum status oip_json_write(const struct infer_reply *reply, struct buffer *out, struct error *err)
+{
+    return oip_json_write_header(reply, NULL, out, err);
+}
+
+static void write_wanted_outputs(const struct infer_request *request, struct json_writer *writer)
+{
+    if (request->output_count == 0) return;
+    json_add_name(writer, STR("outputs"));
+    json_begin_array(writer);
+    for (size_t i = 0; i < request->output_count; i++) {
+        const struct infer_wanted_output *output = &request->outputs[i];
+        json_begin_object(writer);
+        json_put_string(writer, STR("name"), output->name);
+        json_add_name(writer, STR("parameters"));
+        json_begin_object(writer);
+        json_put_bool(writer, STR("binary_data"), output->binary);
+        if (output->classification)
+            json_put_u64(writer, STR("classification"), output->classification);
+        add_parameters(writer, &output->parameters);
+        json_end_object(writer);
+        json_end_object(writer);
+    }
+    json_end_array(writer);
+}
+
+/* Also those that have a member of their own in the struct. */
+static void write_request_parameters(const struct infer_request *request,
+                                     struct json_writer *writer)
+{
+    json_add_name(writer, STR("parameters"));
+    json_begin_object(writer);
+    if (request->binary_output_default)
+        json_put_bool(writer, STR("binary_data_output"), request->binary_output_default);
+    if (request->priority) json_put_u64(writer, STR("priority"), request->priority);
+    if (request->timeout_us) json_put_u64(writer, STR("timeout"), request->timeout_us);
+    if (request->sequence_id.size)
+        json_put_string(writer, STR("sequence_id"), request->sequence_id);
+    if (request->sequence_start) json_put_bool(writer, STR("sequence_start"), true);
+    if (request->sequence_end) json_put_bool(writer, STR("sequence_end"), true);
+    add_parameters(writer, &request->parameters);
+    json_end_object(writer);
+}
+
+enum status oip_json_write_request_header(const struct infer_request *request,
+                                          const uint64_t *blob_sizes, struct buffer *out,
+                                          struct error *err)
+{
+    struct tensor_writer tensors = {.out = out, .blob_sizes = blob_sizes, .request = true};
+    struct json_writer writer;
+    json_writer_init(&writer, out);
+    json_begin_object(&writer);
+    if (request->id.size) json_put_string(&writer, STR("id"), request->id);
+    write_request_parameters(request, &writer);
+    json_add_name(&writer, STR("inputs"));
+    json_begin_array(&writer);
+    TRY(write_tensors(&tensors, request->inputs, request->input_count, err));
+    json_end_array(&writer);
+    write_wanted_outputs(request, &writer);
+    json_end_object(&writer);
+    return check_room(out, err);
+}
+
+enum status oip_json_write_request(const struct infer_request *request, struct buffer *out,
+                                   struct error *err)
+{
+    return oip_json_write_request_header(request, NULL, out, err);
+}
