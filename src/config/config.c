@@ -339,6 +339,5 @@ void config_print_variable(struct buffer *out, const struct config_row *row)
 void config_print_key(struct buffer *out, const struct config_row *row)
 {
     if (config_categories[row->category].scope != CONFIG_SCOPE_COMMON)
-        buffer_add_format(out, "%s.", row->category_name);
-    buffer_add_text(out, row->name);
+        buffer_add_format(out, "%s.%s", row->category_name, row->name);
 }

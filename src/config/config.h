@@ -172,7 +172,8 @@ enum status config_set(struct config *config, enum config_option option, struct 
 /* The value as text that config_set reads; "***" for a secret one that is set. */
 void config_print_value(struct buffer *out, const struct config *config, enum config_option option);
 
-/* The setting's names: "--http-port", "SLIPWAY_HTTP_PORT", "http.port". Appended. */
+/* The setting's names: "--http-port", "SLIPWAY_HTTP_PORT", "http.port". Appended. A common
+ * setting has no key: nothing is appended. */
 void config_print_flag(struct buffer *out, const struct config_row *row);
 void config_print_variable(struct buffer *out, const struct config_row *row);
 void config_print_key(struct buffer *out, const struct config_row *row);

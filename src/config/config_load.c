@@ -228,9 +228,7 @@ static enum status read_setting(const struct file_reader *reader, int index, str
                                 const struct tree_node *node, struct error *err)
 {
     const struct config_row *row = &config_rows[index];
-    if (!applies(reader->request, row) &&
-        config_categories[row->category].scope != CONFIG_SCOPE_COMMON)
-        return STATUS_OK;
+    if (!applies(reader->request, row)) return STATUS_OK;
     char who[2 * NAME_SIZE_MAX];
     (void)snprintf(who, sizeof who, "%.100s:%u:%u: %.*s", reader->tree->name, node->line,
                    node->column, STR_ARGS(key));
@@ -254,7 +252,7 @@ static enum status read_map(const struct file_reader *reader, struct str prefix,
                             prefix.size ? "." : "", (int)MIN(node->key.size, 60), node->key.data);
         struct str key = {text, (size_t)size};
         int index = find_row(reader->request, config_print_key, key);
-        if (index >= 0 && config_rows[index].category != CONFIG_CATEGORY_common) {
+        if (index >= 0) {
             TRY(read_setting(reader, index, key, node, err));
         } else if (node->kind == TREE_MAP && prefix.size == 0) {
             TRY(read_map(reader, key, node, err));
