@@ -44,8 +44,8 @@ struct scan {
     unsigned depth;
 };
 
-enum slipway_status onnx_fail(struct slipway_error *error, enum slipway_status status,
-                              const char *format, ...)
+enum slipway_status(onnx_fail)(struct slipway_error *error, enum slipway_status status,
+                               const char *format, ...)
 {
     va_list args;
     va_start(args, format);

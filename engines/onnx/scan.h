@@ -49,6 +49,15 @@ scan_external_function scan_external_inside;
 enum slipway_status onnx_fail(struct slipway_error *error, enum slipway_status status,
                               const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Lets the compiler know that a failure is not OK. */
+static inline enum slipway_status onnx_failed(enum slipway_status status)
+{
+    if (status == SLIPWAY_OK) __builtin_unreachable();
+    return status;
+}
+
+#define onnx_fail(error, status, ...) onnx_failed(onnx_fail((error), (status), __VA_ARGS__))
+
 #define TRY_ONNX(expression)                                                                       \
     do {                                                                                           \
         enum slipway_status try_status_ = (expression);                                            \

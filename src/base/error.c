@@ -10,7 +10,7 @@ static void format_message(struct error *err, const char *format, va_list args)
     if (written < 0) err->message[0] = '\0';
 }
 
-enum status fail(struct error *err, enum status status, const char *format, ...)
+enum status(fail)(struct error *err, enum status status, const char *format, ...)
 {
     assert(status != STATUS_OK);
     va_list args;
@@ -48,7 +48,7 @@ static enum status status_from_errno(int error_number)
     }
 }
 
-enum status fail_errno(struct error *err, int error_number, const char *format, ...)
+enum status(fail_errno)(struct error *err, int error_number, const char *format, ...)
 {
     va_list args;
     va_start(args, format);

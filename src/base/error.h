@@ -41,6 +41,20 @@ enum status fail_errno(struct error *err, int error_number, const char *format, 
 enum status fail_while(struct error *err, enum status status, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
+/*
+ * A failure is never OK: said so that the compiler knows, too, that the outputs of a call that did
+ * not fail are set.
+ */
+static inline enum status error_failed(enum status status)
+{
+    if (status == STATUS_OK) __builtin_unreachable();
+    return status;
+}
+
+#define fail(err, status, ...) error_failed(fail((err), (status), __VA_ARGS__))
+#define fail_errno(err, error_number, ...)                                                         \
+    error_failed(fail_errno((err), (error_number), __VA_ARGS__))
+
 /* Copies a failure and returns its status. */
 enum status fail_again(struct error *err, const struct error *cause);
 
