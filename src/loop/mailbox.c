@@ -1,0 +1,69 @@
+/*
+ * A stack that posters push on with one compare-and-swap and the receiver takes whole and turns
+ * round. Who finds the stack empty rings the bell; who does not knows that it has been rung.
+ */
+#include "loop/mailbox.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum status mailbox_init(struct mailbox *mailbox, struct error *err)
+{
+    int descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (descriptor < 0) return fail_errno(err, errno, "making an event descriptor");
+    mailbox->oldest = NULL;
+    mailbox->event_descriptor = descriptor;
+    atomic_init(&mailbox->newest, NULL);
+    return STATUS_OK;
+}
+
+void mailbox_clear(struct mailbox *mailbox)
+{
+    if (mailbox->event_descriptor >= 0) (void)close(mailbox->event_descriptor);
+    mailbox->event_descriptor = -1;
+}
+
+void mailbox_post(struct mailbox *mailbox, struct mail *mail)
+{
+    assert(mail->receive);
+    struct mail *newest = atomic_load_explicit(&mailbox->newest, memory_order_relaxed);
+    int descriptor = mailbox->event_descriptor; /* the mail may be received before we ring */
+    do {
+        mail->next = newest;
+    } while (!atomic_compare_exchange_weak_explicit(&mailbox->newest, &newest, mail,
+                                                    memory_order_release, memory_order_relaxed));
+    if (newest) return;
+    /* EAGAIN would mean that the counter is full: then the receiver is awake anyway. */
+    uint64_t one = 1;
+    while (write(descriptor, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+/* Takes all that was posted; the newest comes first, so turn it round. */
+static struct mail *fetch(struct mailbox *mailbox)
+{
+    if (!atomic_load_explicit(&mailbox->newest, memory_order_relaxed)) return NULL;
+    struct mail *mail = atomic_exchange_explicit(&mailbox->newest, NULL, memory_order_acquire);
+    struct mail *oldest = NULL;
+    while (mail) {
+        struct mail *next = mail->next;
+        mail->next = oldest;
+        oldest = mail;
+        mail = next;
+    }
+    return oldest;
+}
+
+bool mailbox_receive(struct mailbox *mailbox, size_t count_max)
+{
+    for (size_t count = 0; count < count_max; count++) {
+        if (!mailbox->oldest) mailbox->oldest = fetch(mailbox);
+        struct mail *mail = mailbox->oldest;
+        if (!mail) return false;
+        mailbox->oldest = mail->next;
+        mail->next = NULL;
+        mail->receive(mail);
+    }
+    return mailbox->oldest || atomic_load_explicit(&mailbox->newest, memory_order_relaxed);
+}
