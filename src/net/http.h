@@ -3,8 +3,7 @@
  * that they mean one thing only, hands them over, and writes the answers.
  *
  *   static const struct http_handler handler = {.on_request = answer};
- *   struct http_server_options options = HTTP_SERVER_OPTIONS_DEFAULT;
- *   TRY(http_server_new(loop, &options, &handler, context, &server, err));
+ *   TRY(http_server_new(loop, &(struct http_server_options){0}, &handler, context, &server, err));
  *   TRY(http_server_listen(server, &(struct tcp_listen_options){.port = 8000}, &port, err));
  *
  *   static void answer(void *context, struct http_exchange *exchange)
@@ -124,9 +123,10 @@ struct http_handler {
     void (*on_headers)(void *context, struct http_exchange *exchange); /* may be NULL */
     void (*on_request)(void *context, struct http_exchange *exchange);
     /*
-     * May be NULL. The client has hung up before the answer; http_respond is allowed from now on
-     * and does nothing. A client that closed only its sending half still gets an answer that is
-     * given in the turn in which that was noticed; later it counts as gone.
+     * May be NULL. The client has hung up before the answer was complete, or its body turned out
+     * wrong after on_headers; http_respond is allowed from now on and does nothing. A client that
+     * closed only its sending half still gets an answer that is given in the turn in which that was
+     * noticed; later it counts as gone.
      */
     void (*on_abort)(void *context, struct http_exchange *exchange);
     /* May be NULL. net has answered by itself, before a handler saw the request: for counting and

@@ -18,6 +18,8 @@ else()
                 ${LLHTTP_SOURCE}/http.c)
     target_include_directories(llhttp SYSTEM PUBLIC "${LLHTTP_INCLUDE}")
     target_compile_options(llhttp PRIVATE -w)
+    # Of its two state machines the one that forgives nothing.
+    target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 endif()
 
 set(SLIPWAY_CORE_DEPENDENCIES
