@@ -18,8 +18,4 @@ enum status bare_read(struct str body, const struct infer_spec *spec, struct inf
 enum status bare_write(const struct infer_reply *reply, struct buffer *out,
                        struct error *err) FALLIBLE;
 
-/* Appends one tensor's values nested by its shape. */
-enum status bare_write_tensor(const struct infer_tensor *tensor, struct buffer *out,
-                              struct error *err) FALLIBLE;
-
 #endif

@@ -4,7 +4,7 @@
 #ifndef PROTOCOL_PROBLEM_H
 #define PROTOCOL_PROBLEM_H
 
-#include "base/error.h"
+#include "base/str.h"
 
 /* Appends the body. The HTTP status goes with it: status_http(err->status). */
 void problem_write(struct buffer *out, const char *message);

@@ -1,6 +1,7 @@
 /* Values of tensors, from JSON and to JSON. */
 #include "protocol/values.h"
 
+#include "base/base64.h"
 #include "base/num_array.h"
 #include "base/shortest.h"
 
@@ -127,16 +128,34 @@ static size_t read_bools(struct json_reader *reader, uint8_t *data, uint64_t cou
     }
 }
 
-static enum status read_strings(struct json_reader *reader, struct slipway_bytes *data,
-                                uint64_t count, size_t *ret_got, struct error *err)
+/* {"b64":"..."}: the bytes that its text encodes. */
+static enum status read_base64(struct json_reader *reader, struct str *ret_bytes, struct error *err)
 {
+    struct str key, text;
+    bool more = false;
+    TRY(json_open_object(reader, err));
+    TRY(json_next_member(reader, &key, &more, err));
+    if (!more || !str_equal(key, STR("b64")))
+        return json_fail(reader, "an object here must be {\"b64\":\"...\"}", err);
+    TRY(json_read_string(reader, &text, err));
+    TRY(json_next_member(reader, &key, &more, err));
+    if (more) return json_fail(reader, "an object here must be {\"b64\":\"...\"}", err);
+    return base64_decode(text, reader->arena, ret_bytes, err);
+}
+
+static enum status read_strings(struct json_reader *reader, const struct values *values,
+                                size_t *ret_got, struct error *err)
+{
+    struct slipway_bytes *data = values->data;
+    const char object = values->base64_allowed ? '{' : '"';
     size_t got = 0;
     do {
-        if (reader->at == reader->end || *reader->at != '"') break;
+        if (reader->at == reader->end || (*reader->at != '"' && *reader->at != object)) break;
         struct str text;
-        TRY(json_read_string(reader, &text, err));
+        TRY(*reader->at == '"' ? json_read_string(reader, &text, err)
+                               : read_base64(reader, &text, err));
         data[got++] = (struct slipway_bytes){text.data, text.size};
-    } while (got < count && take_comma(reader, '"', '"'));
+    } while (got < values->count && take_comma(reader, '"', object));
     *ret_got = got;
     return STATUS_OK;
 }
@@ -158,7 +177,7 @@ enum status values_read_run(struct json_reader *reader, const struct values *val
     else if (dtype == DTYPE_BOOL)
         got = read_bools(reader, values->data, values->count);
     else
-        TRY(read_strings(reader, values->data, values->count, &got, err));
+        TRY(read_strings(reader, values, &got, err));
     if (UNLIKELY(got == 0)) return diagnose(reader, values, err);
     *ret_count = got;
     return STATUS_OK;

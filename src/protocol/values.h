@@ -13,7 +13,8 @@ struct values {
     enum dtype dtype; /* one with a JSON form */
     void *data;       /* room for `count` elements */
     uint64_t count;
-    struct str name; /* of the tensor, for messages */
+    struct str name;     /* of the tensor, for messages */
+    bool base64_allowed; /* {"b64":"..."} is a string too */
 };
 
 /* False for FP16 and BF16, which have no JSON form, and for ANY. */
