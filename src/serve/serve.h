@@ -28,12 +28,12 @@
  *     wake-up per batch and lane. It comes back inline when the mean has fallen below half the
  *     limit; between two moves lie at least options.placement_dwell_ns.
  *
- * The first placement comes from the warm-up's timing. The model's parameter `placement` ("inline",
- * "runner", "auto") overrides. A model with max_queue_delay > 0 always runs on its runners: a batch
- * waits there for company from all lanes, until a preferred size or the delay is reached. A model
- * that is not batchable runs its calls one after another, inline for at most
- * options.inline_turn_max_ns per turn; what is left waits for the next turn, so that models and
- * connections stay fair to each other.
+ * The first placement comes from the warm-up's timing; without one, a runner tries it first. The
+ * model's parameter `placement` ("inline", "runner", "auto") overrides. A model with
+ * max_queue_delay > 0 always runs on its runners: a batch waits there for company from all lanes,
+ * until a preferred size or the delay is reached. A model that is not batchable runs its calls one
+ * after another, inline for at most options.inline_turn_max_ns per turn; what is left waits for the
+ * next turn, so that models and connections stay fair to each other.
  *
  * Failures. An engine's failure is the error of the calls in that batch, and of those only: a batch
  * refused with INVALID_ARGUMENT is run again row by row once, so that one poisoned request does not
@@ -46,11 +46,10 @@
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
 
-#include "base/list.h"
 #include "protocol/infer.h"
+#include "serve/batch.h"
+#include "serve/deadline.h"
 #include "serve/statistics.h"
-
-#include <stdatomic.h>
 
 struct engine_registry;
 struct loop;
@@ -125,7 +124,7 @@ bool serve_wait_started(struct serve *serve, uint64_t timeout_ns);
  */
 void serve_drain(struct serve *serve);
 bool serve_drain_wait(struct serve *serve, uint64_t grace_ns);
-uint64_t serve_in_flight(const struct serve *serve);
+uint64_t serve_in_flight(struct serve *serve);
 
 /* True once the start's loads are over, each model that was to be loaded is, and no drain began.
  * Any thread. */
@@ -181,7 +180,7 @@ bool serve_model_ready(struct serve_lane *lane, struct str name, struct str vers
 /* --- calls ---------------------------------------------------------------------------------- */
 
 struct serve_call;
-struct serve_batch;
+struct serve_cached;
 
 /*
  * The answer, on the lane's thread, at most once. On STATUS_OK call->outputs holds one tensor per
@@ -205,8 +204,8 @@ struct serve_times {
 enum serve_call_state {
     SERVE_CALL_IDLE,
     SERVE_CALL_WAITING, /* in the lane */
-    SERVE_CALL_QUEUED,  /* in a runner's queue, under its lock */
-    SERVE_CALL_RUNNING, /* with a runner */
+    SERVE_CALL_QUEUED,  /* in the runners' queue, which their lock guards */
+    SERVE_CALL_RUNNING, /* with an engine */
 };
 
 /* Zero it, set the first part, submit. */
@@ -227,18 +226,16 @@ struct serve_call {
 
     /* serve's own. */
     struct serve_lane *lane;
-    struct list link; /* lane: waiting; batch: members */
-    struct list queue_link;
-    struct serve_batch *batch;
-    uint64_t shape_key;
-    uint64_t expires_ns;
+    struct batch_item item; /* waiting: in the lane's queue or a runner's; else in its batch */
+    struct deadline deadline;
+    int64_t row; /* of the batch, where this call's rows begin */
     uint64_t input_bytes;
-    uint64_t timer_ns;
-    uint32_t timer_index;
-    uint32_t level;
-    _Atomic uint8_t state; /* enum serve_call_state */
-    bool answered;
-    bool expires_rejects;
+    struct serve_cached *cached; /* the answer found in the response cache */
+    uint8_t *cache_key;
+    enum serve_call_state state; /* once handed over: under the runners' lock */
+    bool handed_over;
+    bool answered; /* or cancelled: only on_release is left to come */
+    bool counted;  /* as a rejection */
 };
 
 /*

@@ -121,7 +121,6 @@ void statistics_read(struct statistics_snapshot *snapshot, const struct statisti
     for (size_t i = 0; i < STATISTICS_REJECTIONS; i++)
         snapshot->rejected[i] += counter_get(&statistics->rejected[i]);
     snapshot->in_flight += counter_get(&statistics->in_flight);
-    snapshot->waiting += counter_get(&statistics->waiting);
     read_histogram(&snapshot->queue_time, &statistics->queue_time);
     read_histogram(&snapshot->compute_time, &statistics->compute_time);
     read_histogram(&snapshot->total_time, &statistics->total_time);

@@ -126,7 +126,6 @@ struct statistics {
     struct counter last_inference_ms; /* wall clock, 0: never */
     struct counter rejected[STATISTICS_REJECTIONS];
     struct counter in_flight; /* calls now */
-    struct counter waiting;   /* calls now, in the lane or a runner's queue */
     struct histogram queue_time;
     struct histogram compute_time;
     struct histogram total_time;
@@ -201,7 +200,7 @@ struct statistics_snapshot {
     uint64_t last_inference_ms;
     uint64_t rejected[STATISTICS_REJECTIONS];
     uint64_t in_flight;
-    uint64_t waiting;
+    uint64_t waiting; /* in the runners' queue now; not statistics_read's */
     struct histogram_value queue_time;
     struct histogram_value compute_time;
     struct histogram_value total_time;

@@ -1,0 +1,359 @@
+/* The RUN phase: batches of what waits, run here or handed over; and what comes back. */
+#include "base/clock.h"
+#include "serve/cache.h"
+#include "serve/core.h"
+
+enum { SINGLES_MAX = 16 }; /* engine calls between two looks at the clock */
+
+static struct serve_call *call_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct serve_call, item.link);
+}
+
+/* --- answering ------------------------------------------------------------------------------ */
+
+/* An engine call that is over, as its calls see it. */
+struct outcome {
+    enum status status;
+    const struct error *error;
+    const struct engine_result *result;
+    int64_t rows;
+    uint64_t start_ns;
+    uint64_t end_ns;
+};
+
+static void answer(struct serve_lane *lane, struct serve_call *call, const struct outcome *outcome)
+{
+    const struct model *model = call->model->model;
+    call->times.compute_start_ns = outcome->start_ns;
+    call->times.compute_end_ns = outcome->end_ns;
+    call->batch_rows = outcome->rows;
+    if (call->answered) return;
+    if (UNLIKELY(outcome->status != STATUS_OK)) {
+        lane_answer(lane, call, outcome->status, outcome->error);
+        return;
+    }
+    execute_view(&model->plan, outcome->result, outcome->rows, call, &lane->views);
+    if (UNLIKELY(call->cache_key)) cache_store(lane->serve->cache, call);
+    lane_answer(lane, call, STATUS_OK, NULL);
+}
+
+/* `done_ns`: after the last answer was encoded. */
+static void count_call(const struct serve_call *call, enum status status, uint64_t done_ns)
+{
+    struct statistics *statistics = call->model->statistics;
+    uint64_t total_ns = done_ns - call->times.received_ns;
+    if (UNLIKELY(status != STATUS_OK)) {
+        statistics_add_failure(statistics, total_ns);
+        return;
+    }
+    uint64_t start_ns = MAX(call->times.compute_start_ns, call->times.queued_ns);
+    statistics_add_success(statistics, start_ns - call->times.queued_ns, total_ns);
+    if (UNLIKELY(call->cache_key)) statistics_duration_add(&statistics->cache_miss, 1, total_ns);
+}
+
+static void answer_all(struct serve_lane *lane, struct list *calls, const struct outcome *outcome)
+{
+    LIST_EACH(link, calls) answer(lane, call_of(link), outcome);
+}
+
+static void let_all_go(struct serve_lane *lane, struct list *calls, enum status status,
+                       uint64_t done_ns)
+{
+    struct list *link;
+    while ((link = list_take_first(calls))) {
+        struct serve_call *call = call_of(link);
+        if (LIKELY(!call->counted)) count_call(call, status, done_ns);
+        lane_let_go(lane, call);
+    }
+}
+
+static void reject_all(struct serve_lane *lane, struct list *calls, enum status status,
+                       enum statistics_rejection reason, const char *message)
+{
+    struct list *link;
+    while ((link = list_take_first(calls))) {
+        lane_reject(lane, call_of(link), status, reason, message);
+        lane_let_go(lane, call_of(link));
+    }
+}
+
+static void observe(struct serve_model *model, uint64_t cost_ns, uint64_t now_ns)
+{
+    const struct placement_rule *rule = &model->model->settings.placement;
+    if (UNLIKELY(placement_observe(&model->placement, rule, cost_ns, now_ns)))
+        counter_set(&model->runs_inline, model->placement.runs_inline);
+}
+
+/* --- inline --------------------------------------------------------------------------------- */
+
+static void mark_running(struct list *calls)
+{
+    LIST_EACH(link, calls) call_of(link)->state = SERVE_CALL_RUNNING;
+}
+
+static void count_execution(struct serve_model *model, const struct outcome *outcome,
+                            uint64_t calls, uint64_t gathered_ns, uint64_t done_ns)
+{
+    if (outcome->status != STATUS_OK) return;
+    uint64_t infer_from_ns = gathered_ns ? gathered_ns : outcome->start_ns;
+    struct statistics_execution execution = {.rows = (uint64_t)outcome->rows,
+                                             .calls = calls,
+                                             .input_ns = infer_from_ns - outcome->start_ns,
+                                             .infer_ns = outcome->end_ns - infer_from_ns,
+                                             .output_ns = done_ns - outcome->end_ns,
+                                             .wall_ms = clock_wall_ns() / NS_PER_MS};
+    statistics_add_execution(model->statistics, &execution);
+}
+
+static void run_singles(struct serve_lane *lane, struct serve_model *model, struct list *calls);
+
+/* One engine call for all of them. */
+static uint64_t run_batch(struct serve_lane *lane, struct serve_model *model,
+                          struct batch_taken *taken)
+{
+    struct engine_result result;
+    struct error err;
+    struct outcome outcome = {.rows = taken->rows, .result = &result, .error = &err};
+    mark_running(&taken->items);
+    outcome.start_ns = clock_monotonic_ns();
+    outcome.status = execute_calls(&model->model->plan, model->instance, &taken->items, taken->rows,
+                                   &lane->memory, &result, &err);
+    outcome.end_ns = clock_monotonic_ns();
+    if (UNLIKELY(outcome.status == STATUS_INVALID_ARGUMENT && taken->count > 1)) {
+        run_singles(lane, model, &taken->items); /* one poisoned row must not fail the others */
+        return clock_monotonic_ns();
+    }
+    answer_all(lane, &taken->items, &outcome);
+    if (outcome.status == STATUS_OK) engine_result_release(&result);
+    uint64_t done_ns = clock_monotonic_ns();
+    count_execution(model, &outcome, taken->count, lane->memory.gathered_ns, done_ns);
+    observe(model, outcome.end_ns - outcome.start_ns, done_ns);
+    let_all_go(lane, &taken->items, outcome.status, done_ns);
+    return done_ns;
+}
+
+/* Some engine calls back to back, then their answers: kinder to the caches, and to the clock. */
+struct singles {
+    size_t count;
+    struct serve_call *calls[SINGLES_MAX];
+    enum status statuses[SINGLES_MAX];
+    struct engine_result results[SINGLES_MAX];
+    struct error errors[SINGLES_MAX];
+};
+
+static void execute_singles(struct serve_lane *lane, struct serve_model *model,
+                            struct singles *singles)
+{
+    for (size_t i = 0; i < singles->count; i++) {
+        struct serve_call *call = singles->calls[i];
+        struct list alone;
+        list_init(&alone);
+        list_add_last(&alone, &call->item.link);
+        call->state = SERVE_CALL_RUNNING;
+        singles->statuses[i] =
+            execute_calls(&model->model->plan, model->instance, &alone, call->item.rows,
+                          &lane->memory, &singles->results[i], &singles->errors[i]);
+        list_remove(&call->item.link);
+    }
+}
+
+static void answer_singles(struct serve_lane *lane, struct serve_model *model,
+                           struct singles *singles, uint64_t start_ns)
+{
+    uint64_t end_ns = clock_monotonic_ns();
+    uint64_t each_ns = (end_ns - start_ns) / singles->count;
+    for (size_t i = 0; i < singles->count; i++) {
+        struct outcome outcome = {.status = singles->statuses[i],
+                                  .error = &singles->errors[i],
+                                  .result = &singles->results[i],
+                                  .rows = singles->calls[i]->item.rows,
+                                  .start_ns = start_ns + i * each_ns,
+                                  .end_ns = start_ns + (i + 1) * each_ns};
+        answer(lane, singles->calls[i], &outcome);
+        if (outcome.status == STATUS_OK) engine_result_release(&singles->results[i]);
+        count_execution(model, &outcome, 1, 0, outcome.end_ns);
+    }
+    uint64_t done_ns = clock_monotonic_ns();
+    observe(model, each_ns, done_ns);
+    for (size_t i = 0; i < singles->count; i++) {
+        if (!singles->calls[i]->counted)
+            count_call(singles->calls[i], singles->statuses[i], done_ns);
+        lane_let_go(lane, singles->calls[i]);
+    }
+}
+
+/* Runs all calls of a list one by one. */
+static void run_singles(struct serve_lane *lane, struct serve_model *model, struct list *calls)
+{
+    struct singles singles;
+    while (!list_is_empty(calls)) {
+        struct list *link;
+        for (singles.count = 0; singles.count < SINGLES_MAX; singles.count++) {
+            if (!(link = list_take_first(calls))) break;
+            singles.calls[singles.count] = call_of(link);
+            call_of(link)->state = SERVE_CALL_RUNNING;
+        }
+        uint64_t start_ns = clock_monotonic_ns();
+        execute_singles(lane, model, &singles);
+        answer_singles(lane, model, &singles, start_ns);
+    }
+}
+
+static void reject_expired(struct serve_lane *lane, struct batch_taken *taken)
+{
+    reject_all(lane, &taken->expired, STATUS_UNAVAILABLE, STATISTICS_REJECTED_QUEUE_TIMEOUT,
+               "Request timeout expired");
+}
+
+/* Takes up to SINGLES_MAX calls of a model that is not batchable. */
+static void run_some_singles(struct serve_lane *lane, struct serve_model *model, uint64_t now_ns)
+{
+    struct list calls;
+    list_init(&calls);
+    for (size_t i = 0; i < SINGLES_MAX && model->queue.count > 0; i++) {
+        struct batch_taken taken;
+        batch_queue_take(&model->queue, now_ns, &taken);
+        mark_running(&taken.items);
+        list_move_all(&calls, &taken.items);
+        reject_expired(lane, &taken);
+    }
+    run_singles(lane, model, &calls);
+}
+
+/* Until nothing waits or the turn's share is used up; what is left comes in the next turn. */
+static void run_inline(struct serve_lane *lane, struct serve_model *model)
+{
+    uint64_t now_ns = loop_now_ns(lane->loop);
+    uint64_t until_ns = 0, done_ns;
+    while (model->queue.count > 0 && model->placement.runs_inline) {
+        if (model->model->settings.policy.rows_max == 0) {
+            run_some_singles(lane, model, now_ns);
+            done_ns = clock_monotonic_ns();
+        } else {
+            struct batch_taken taken;
+            batch_queue_take(&model->queue, now_ns, &taken);
+            reject_expired(lane, &taken);
+            done_ns = taken.count > 0 ? run_batch(lane, model, &taken) : now_ns;
+        }
+        if (until_ns == 0) until_ns = now_ns + lane->serve->options.inline_turn_max_ns;
+        if (done_ns >= until_ns) return;
+    }
+}
+
+/* --- handing over --------------------------------------------------------------------------- */
+
+static void hand_over(struct serve_lane *lane, struct serve_model *model)
+{
+    struct list calls;
+    struct error err;
+    list_init(&calls);
+    batch_queue_drain(&model->queue, &calls);
+    LIST_EACH(link, &calls) call_of(link)->handed_over = true;
+    enum status status = runners_add(model->model->runners, &calls, loop_now_ns(lane->loop), &err);
+    if (LIKELY(list_is_empty(&calls))) return;
+    LIST_EACH(link, &calls) call_of(link)->handed_over = false;
+    mark_running(&calls); /* in no queue: cancelling one now must not look for it */
+    if (status == STATUS_OK)
+        reject_all(lane, &calls, STATUS_UNAVAILABLE, STATISTICS_REJECTED_QUEUE_FULL,
+                   "Exceeds maximum queue size");
+    else
+        reject_all(lane, &calls, status, STATISTICS_REJECTED_QUEUE_FULL, err.message);
+}
+
+static void answer_hits(struct serve_lane *lane)
+{
+    struct list hits, *link;
+    list_init(&hits);
+    list_move_all(&hits, &lane->hits);
+    while ((link = list_take_first(&hits))) {
+        struct serve_call *call = call_of(link);
+        call->state = SERVE_CALL_RUNNING;
+        cache_show(call);
+        lane_answer(lane, call, STATUS_OK, NULL);
+        uint64_t total_ns = clock_monotonic_ns() - call->times.received_ns;
+        struct statistics *statistics = call->model->statistics;
+        if (!call->counted) {
+            statistics_duration_add(&statistics->cache_hit, 1, total_ns);
+            statistics_duration_add(&statistics->success, 1, total_ns);
+            histogram_add(&statistics->total_time, total_ns, 1);
+        }
+        lane_let_go(lane, call);
+    }
+}
+
+/*
+ * Models take turns: those that wait now are run once each; new calls, and what an inline model
+ * left over, come when the RUN phase comes round again.
+ */
+void lane_run(void *context)
+{
+    struct serve_lane *lane = context;
+    struct list ready, *link;
+    if (LIKELY(list_is_empty(&lane->ready) && list_is_empty(&lane->hits))) return;
+    lane->running = true;
+    answer_hits(lane);
+    list_init(&ready);
+    list_move_all(&ready, &lane->ready);
+    while ((link = list_take_first(&ready))) {
+        struct serve_model *model = CONTAINER_OF(link, struct serve_model, ready_link);
+        serve_model_hold(model);
+        if (model->placement.runs_inline) run_inline(lane, model);
+        if (!model->placement.runs_inline && model->queue.count > 0) hand_over(lane, model);
+        if (model->queue.count > 0 && !list_is_linked(&model->ready_link)) {
+            list_add_last(&lane->ready, &model->ready_link);
+            loop_hurry(lane->loop);
+        }
+        serve_model_release(model);
+    }
+    lane->running = false;
+}
+
+/* --- coming back ---------------------------------------------------------------------------- */
+
+static void count_part(struct serve_lane *lane, struct serve_model *model,
+                       const struct runner_part *part, const struct outcome *outcome,
+                       uint64_t done_ns)
+{
+    const struct runner_batch *batch = part->batch;
+    if (part->first)
+        count_execution(model, outcome, batch->count, batch->gathered_ns,
+                        outcome->end_ns + (done_ns - loop_now_ns(lane->loop)));
+    observe(model, batch->end_ns - batch->start_ns, done_ns);
+}
+
+static void receive_batch(struct serve_lane *lane, struct runner_part *part)
+{
+    struct runner_batch *batch = part->batch;
+    struct serve_model *model = lane_model(lane, batch->model);
+    struct outcome outcome = {.status = batch->status,
+                              .error = &batch->error,
+                              .result = &batch->result,
+                              .rows = batch->rows,
+                              .start_ns = batch->start_ns,
+                              .end_ns = batch->end_ns};
+    struct list calls;
+    list_init(&calls);
+    list_move_all(&calls, &part->calls);
+    answer_all(lane, &calls, &outcome);
+    uint64_t done_ns = clock_monotonic_ns();
+    count_part(lane, model, part, &outcome, done_ns);
+    runner_part_release(part);
+    let_all_go(lane, &calls, outcome.status, done_ns);
+}
+
+void lane_receive_part(struct mail *mail)
+{
+    struct runner_part *part = CONTAINER_OF(mail, struct runner_part, mail);
+    if (!part->batch->expired) {
+        receive_batch(part->lane, part);
+        return;
+    }
+    struct serve_lane *lane = part->lane;
+    struct list calls;
+    list_init(&calls);
+    list_move_all(&calls, &part->calls);
+    runner_part_release(part);
+    reject_all(lane, &calls, STATUS_UNAVAILABLE, STATISTICS_REJECTED_QUEUE_TIMEOUT,
+               "Request timeout expired");
+}

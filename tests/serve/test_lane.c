@@ -1,0 +1,466 @@
+/* A lane with the echo engine: inline and on runners, batches, failures, time-outs, reloads. */
+#include "echo.h"
+
+static const struct serve_options plain = {.lane_count = 1};
+
+static struct serve_model *find(struct echo *echo, const char *name)
+{
+    struct error err;
+    struct serve_model *model = NULL;
+    EXPECT_STATUS(serve_find(echo->lane, str_of(name), STR(""), &model, &err), STATUS_OK, err);
+    return model;
+}
+
+static struct serve_model *start(struct echo *echo, const struct serve_options *options,
+                                 int64_t batch_size_max, const char *text,
+                                 echo_settings_function *change)
+{
+    struct error err;
+    echo_start(echo, options);
+    struct model *model = echo_model(echo, "m", 1, batch_size_max, text, change, &err);
+    if (!model) test_failed(__FILE__, __LINE__, "%s", err.message);
+    echo_publish(echo, model);
+    return find(echo, "m");
+}
+
+static void submit(struct echo *echo, struct echo_call *call)
+{
+    struct error err;
+    EXPECT_STATUS(serve_submit(echo->lane, &call->call, &err), STATUS_OK, err);
+    EXPECT_INT(call->done_count, 0); /* never from inside */
+}
+
+static void expect_answered(const struct echo_call *calls, size_t count, enum status status)
+{
+    for (size_t i = 0; i < count; i++) {
+        EXPECT_STATUS(calls[i].status, status, calls[i].error);
+        EXPECT_INT(calls[i].done_count, 1);
+        EXPECT_INT(calls[i].released_count, 1);
+        if (status == STATUS_OK) EXPECT(calls[i].matches);
+    }
+}
+
+static struct statistics_snapshot numbers(struct echo *echo)
+{
+    struct serve_statistics statistics;
+    serve_statistics_read(echo->serve, STR(""), STR(""), &statistics);
+    struct statistics_snapshot values = statistics.rows[0].values;
+    values.batches = NULL; /* the rows' own */
+    serve_statistics_clear(&statistics);
+    return values;
+}
+
+TEST(one_turns_calls_are_one_engine_call)
+{
+    struct echo echo;
+    struct serve_model *model = start(&echo, &plain, 16, ECHO_BATCHABLE "end\n", NULL);
+    EXPECT(model->placement.runs_inline);
+    static struct echo_call calls[6];
+    for (size_t i = 0; i < 6; i++) {
+        echo_call_init(&calls[i], model, i == 2 ? 3 : 1, (float)i * 100);
+        submit(&echo, &calls[i]);
+    }
+    EXPECT_INT(serve_in_flight(echo.serve), 6);
+    loop_turn(echo.loop, 0);
+    expect_answered(calls, 6, STATUS_OK);
+    EXPECT_INT(calls[0].batch_rows, 8);
+    struct statistics_snapshot values = numbers(&echo);
+    EXPECT_INT(values.execution_count, 1);
+    EXPECT_INT(values.inference_count, 8);
+    EXPECT_INT(values.success.count, 6);
+    EXPECT_INT(values.in_flight, 0);
+    EXPECT_INT(serve_in_flight(echo.serve), 0);
+    echo_stop(&echo);
+}
+
+TEST(more_than_a_batch_is_several_in_the_same_turn)
+{
+    struct echo echo;
+    struct serve_model *model = start(&echo, &plain, 4, ECHO_BATCHABLE "end\n", NULL);
+    static struct echo_call calls[10];
+    for (size_t i = 0; i < 10; i++) {
+        echo_call_init(&calls[i], model, 1, (float)i);
+        submit(&echo, &calls[i]);
+    }
+    loop_turn(echo.loop, 0);
+    expect_answered(calls, 10, STATUS_OK);
+    EXPECT_INT(numbers(&echo).execution_count, 3);
+    echo_stop(&echo);
+}
+
+TEST(what_is_not_batchable_runs_one_after_another)
+{
+    struct echo echo;
+    struct serve_model *model = start(&echo, &plain, 0, ECHO_SINGLE "end\n", NULL);
+    static struct echo_call calls[40];
+    for (size_t i = 0; i < 40; i++) {
+        echo_call_init(&calls[i], model, 0, (float)i);
+        submit(&echo, &calls[i]);
+    }
+    for (int i = 0; i < 10; i++) loop_turn(echo.loop, 0);
+    expect_answered(calls, 40, STATUS_OK);
+    EXPECT_INT(numbers(&echo).execution_count, 40);
+    echo_stop(&echo);
+}
+
+TEST(one_poisoned_row_fails_alone)
+{
+    struct echo echo;
+    for (int inline_first = 0; inline_first < 2; inline_first++) {
+        struct serve_model *model =
+            start(&echo, &plain, 16, ECHO_BATCHABLE "fail_negative INVALID_ARGUMENT\nend\n", NULL);
+        model->placement.runs_inline = inline_first != 0;
+        static struct echo_call calls[5];
+        for (size_t i = 0; i < 5; i++) {
+            echo_call_init(&calls[i], model, 1, i == 3 ? -1.0F : (float)i);
+            submit(&echo, &calls[i]);
+        }
+        echo_turn_until_released(&echo, calls, 5);
+        expect_answered(calls, 3, STATUS_OK);
+        expect_answered(&calls[3], 1, STATUS_INVALID_ARGUMENT);
+        expect_answered(&calls[4], 1, STATUS_OK);
+        struct statistics_snapshot values = numbers(&echo);
+        EXPECT_INT(values.success.count, 4);
+        EXPECT_INT(values.fail.count, 1);
+        echo_stop(&echo);
+    }
+}
+
+TEST(another_failure_fails_the_batch_once)
+{
+    struct echo echo;
+    struct serve_model *model =
+        start(&echo, &plain, 16, ECHO_BATCHABLE "fail_negative INTERNAL\nend\n", NULL);
+    static struct echo_call calls[3];
+    for (size_t i = 0; i < 3; i++) {
+        echo_call_init(&calls[i], model, 1, i == 1 ? -1.0F : 1.0F);
+        submit(&echo, &calls[i]);
+    }
+    echo_turn_until_released(&echo, calls, 3);
+    expect_answered(calls, 3, STATUS_INTERNAL);
+    echo_stop(&echo);
+}
+
+TEST(shapes_that_differ_do_not_mix)
+{
+    struct echo echo;
+    struct serve_model *model =
+        start(&echo, &plain, 16, "input x FP32 [-1,-1]\noutput y x\nend\n", NULL);
+    model->model->settings.shapes_vary = true;
+    static struct echo_call calls[6];
+    for (size_t i = 0; i < 6; i++) {
+        echo_call_init(&calls[i], model, 1, (float)i);
+        if (i % 2) calls[i].dims[1] = 2, calls[i].input.byte_size = 2 * sizeof(float);
+        submit(&echo, &calls[i]);
+    }
+    echo_turn_until_released(&echo, calls, 6);
+    expect_answered(calls, 6, STATUS_OK);
+    EXPECT_INT(numbers(&echo).execution_count, 2);
+    echo_stop(&echo);
+}
+
+TEST(keys_that_collide_are_found_out)
+{
+    struct echo echo;
+    struct serve_model *model =
+        start(&echo, &plain, 16, "input x FP32 [-1,-1]\noutput y x\nend\n", NULL);
+    model->placement.runs_inline = true; /* shapes_vary is off: all keys are 0 */
+    static struct echo_call calls[4];
+    for (size_t i = 0; i < 4; i++) {
+        echo_call_init(&calls[i], model, 1, (float)i);
+        if (i % 2) calls[i].dims[1] = 2, calls[i].input.byte_size = 2 * sizeof(float);
+        submit(&echo, &calls[i]);
+    }
+    echo_turn_until_released(&echo, calls, 4);
+    expect_answered(calls, 4, STATUS_OK);
+    echo_stop(&echo);
+}
+
+static void on_runner(struct model_settings *settings)
+{
+    settings->placement.mode = PLACEMENT_RUNNER;
+}
+
+TEST(runners_answer_and_batch_what_waited)
+{
+    struct echo echo;
+    struct serve_model *model =
+        start(&echo, &plain, 16, ECHO_BATCHABLE "delay_us 2000\nend\n", on_runner);
+    EXPECT(model->instance == NULL);
+    static struct echo_call calls[20];
+    for (size_t i = 0; i < 20; i++) {
+        echo_call_init(&calls[i], model, 1, (float)i * 10);
+        submit(&echo, &calls[i]);
+    }
+    echo_turn_until_released(&echo, calls, 20);
+    expect_answered(calls, 20, STATUS_OK);
+    struct statistics_snapshot values = numbers(&echo);
+    EXPECT_INT(values.execution_count, 2);
+    EXPECT_INT(values.success.count, 20);
+    EXPECT(values.compute_infer.ns >= 20 * 2 * NS_PER_MS);
+    echo_stop(&echo);
+}
+
+static void with_delay(struct model_settings *settings)
+{
+    settings->placement.mode = PLACEMENT_RUNNER;
+    settings->policy.delay_ns = 30 * NS_PER_MS;
+}
+
+TEST(a_batch_waits_for_its_delay)
+{
+    struct echo echo;
+    struct serve_model *model = start(&echo, &plain, 4, ECHO_BATCHABLE "end\n", with_delay);
+    static struct echo_call calls[6];
+    for (size_t i = 0; i < 6; i++) {
+        echo_call_init(&calls[i], model, 1, (float)i * 10);
+        submit(&echo, &calls[i]);
+        loop_turn(echo.loop, 0);
+    }
+    echo_turn_until_released(&echo, calls, 6);
+    expect_answered(calls, 6, STATUS_OK);
+    EXPECT_INT(calls[0].batch_rows, 4);
+    EXPECT(calls[5].times.compute_start_ns - calls[5].times.queued_ns >= 15 * NS_PER_MS);
+    echo_stop(&echo);
+}
+
+TEST(it_moves_off_the_loop_when_slow_and_back_when_cheap)
+{
+    struct echo echo;
+    struct serve_options options = {.lane_count = 1, .placement_dwell_ns = NS_PER_MS};
+    struct serve_model *model =
+        start(&echo, &options, 16, ECHO_BATCHABLE "delay_us 2000\nend\n", NULL);
+    EXPECT(!model->placement.runs_inline); /* the warm-up saw it */
+    static struct echo_call call;
+    model->placement.runs_inline = true, model->placement.mean_ns = 1000; /* as if it was cheap */
+    int turns = 0;
+    for (; model->placement.runs_inline && turns < 30; turns++) {
+        echo_call_init(&call, model, 1, 1);
+        submit(&echo, &call);
+        echo_turn_until_released(&echo, &call, 1);
+    }
+    EXPECT(turns < 10);
+    EXPECT(!model->placement.runs_inline);
+    EXPECT_INT(counter_get(&model->runs_inline), 0);
+    echo_stop(&echo);
+
+    model = start(&echo, &options, 16, ECHO_BATCHABLE "end\n", NULL);
+    model->placement.runs_inline = false, model->placement.mean_ns = 400000;
+    for (turns = 0; !model->placement.runs_inline && turns < 200; turns++) {
+        echo_call_init(&call, model, 1, 1);
+        submit(&echo, &call);
+        echo_turn_until_released(&echo, &call, 1);
+        expect_answered(&call, 1, STATUS_OK);
+    }
+    EXPECT(model->placement.runs_inline);
+    echo_stop(&echo);
+}
+
+TEST(queue_time_outs_fire_while_the_engine_is_busy)
+{
+    struct echo echo;
+    struct serve_model *model =
+        start(&echo, &plain, 1, ECHO_BATCHABLE "delay_us 100000\nend\n", on_runner);
+    static struct echo_call calls[3];
+    for (size_t i = 0; i < 3; i++) echo_call_init(&calls[i], model, 1, (float)i);
+    calls[1].call.timeout_us = 10000;
+    calls[2].call.deadline_ns = clock_monotonic_ns() + 15 * NS_PER_MS;
+    submit(&echo, &calls[0]);
+    loop_turn(echo.loop, 0);
+    submit(&echo, &calls[1]);
+    submit(&echo, &calls[2]);
+    echo_turn_until_released(&echo, &calls[1], 2);
+    EXPECT_INT(calls[0].done_count, 0); /* still running */
+    EXPECT_STATUS(calls[1].status, STATUS_UNAVAILABLE, calls[1].error);
+    EXPECT_TEXT(calls[1].error.message, "Request timeout expired");
+    EXPECT_STATUS(calls[2].status, STATUS_DEADLINE_EXCEEDED, calls[2].error);
+    echo_turn_until_released(&echo, calls, 1);
+    expect_answered(calls, 1, STATUS_OK);
+    struct statistics_snapshot values = numbers(&echo);
+    EXPECT_INT(values.rejected[STATISTICS_REJECTED_QUEUE_TIMEOUT], 1);
+    EXPECT_INT(values.rejected[STATISTICS_REJECTED_DEADLINE], 1);
+    EXPECT_INT(values.fail.count, 2);
+    echo_stop(&echo);
+}
+
+TEST(a_deadline_answers_for_an_engine_that_is_late)
+{
+    struct echo echo;
+    struct serve_model *model =
+        start(&echo, &plain, 4, ECHO_BATCHABLE "delay_us 60000\nend\n", on_runner);
+    static struct echo_call calls[2];
+    for (size_t i = 0; i < 2; i++) {
+        echo_call_init(&calls[i], model, 1, (float)i);
+        calls[i].call.deadline_ns = i == 0 ? clock_monotonic_ns() + 5 * NS_PER_MS : 0;
+        submit(&echo, &calls[i]);
+    }
+    uint64_t end_ns = clock_monotonic_ns() + NS_PER_S;
+    while (!calls[0].done_count && clock_monotonic_ns() < end_ns) loop_turn(echo.loop, NS_PER_MS);
+    EXPECT_STATUS(calls[0].status, STATUS_DEADLINE_EXCEEDED, calls[0].error);
+    EXPECT_INT(calls[0].released_count, 0); /* the engine still reads its memory */
+    echo_turn_until_released(&echo, calls, 2);
+    EXPECT_INT(calls[0].done_count, 1);
+    expect_answered(&calls[1], 1, STATUS_OK);
+    echo_stop(&echo);
+}
+
+TEST(cancelled_calls_are_released_and_not_answered)
+{
+    struct echo echo;
+    struct serve_model *model =
+        start(&echo, &plain, 1, ECHO_BATCHABLE "delay_us 30000\nend\n", on_runner);
+    static struct echo_call calls[3];
+    for (size_t i = 0; i < 3; i++) echo_call_init(&calls[i], model, 1, (float)i);
+    submit(&echo, &calls[0]);
+    submit(&echo, &calls[1]);
+    serve_cancel(echo.lane, &calls[1].call); /* in the lane */
+    EXPECT_INT(calls[1].released_count, 1);
+    uint64_t end_ns = clock_monotonic_ns() + 5 * NS_PER_MS;
+    while (clock_monotonic_ns() < end_ns) loop_turn(echo.loop, NS_PER_MS);
+    submit(&echo, &calls[2]);
+    loop_turn(echo.loop, 0);
+    serve_cancel(echo.lane, &calls[0].call); /* running */
+    EXPECT_INT(calls[0].released_count, 0);
+    serve_cancel(echo.lane, &calls[2].call); /* in the runner's queue */
+    EXPECT_INT(calls[2].released_count, 1);
+    echo_turn_until_released(&echo, calls, 3);
+    for (size_t i = 0; i < 3; i++) EXPECT_INT(calls[i].done_count, 0);
+    EXPECT_INT(numbers(&echo).rejected[STATISTICS_REJECTED_CANCELLED], 3);
+    EXPECT_INT(serve_in_flight(echo.serve), 0);
+    echo_stop(&echo);
+}
+
+TEST(full_queues_and_drained_servers_refuse_at_once)
+{
+    struct echo echo;
+    struct error err;
+    struct serve_options options = {.lane_count = 1, .queue_size_max = 2};
+    struct serve_model *model =
+        start(&echo, &options, 1, ECHO_BATCHABLE "delay_us 20000\nend\n", on_runner);
+    static struct echo_call calls[6];
+    for (size_t i = 0; i < 6; i++) echo_call_init(&calls[i], model, 1, (float)i);
+    submit(&echo, &calls[0]);
+    submit(&echo, &calls[1]);
+    EXPECT_STATUS(serve_submit(echo.lane, &calls[2].call, &err), STATUS_UNAVAILABLE, err);
+    EXPECT_TEXT(err.message, "Exceeds maximum queue size");
+    loop_turn(echo.loop, 0); /* one runs or both wait: at most one more fits */
+    submit(&echo, &calls[3]);
+    submit(&echo, &calls[4]);
+    loop_turn(echo.loop, 0);
+    EXPECT(calls[4].done_count == 1 && calls[4].status == STATUS_UNAVAILABLE);
+    serve_drain(echo.serve);
+    EXPECT_STATUS(serve_submit(echo.lane, &calls[5].call, &err), STATUS_UNAVAILABLE, err);
+    echo_turn_until_released(&echo, calls, 2);
+    expect_answered(calls, 2, STATUS_OK); /* accepted work is answered */
+    echo_turn_until_released(&echo, &calls[3], 2);
+    EXPECT(serve_drain_wait(echo.serve, 0));
+    echo_stop(&echo);
+}
+
+TEST(bytes_in_flight_are_bounded)
+{
+    struct echo echo;
+    struct error err;
+    struct serve_options options = {.lane_count = 1, .bytes_in_flight_max = 40};
+    struct serve_model *model = start(&echo, &options, 8, ECHO_BATCHABLE "end\n", NULL);
+    static struct echo_call calls[3];
+    for (size_t i = 0; i < 3; i++) echo_call_init(&calls[i], model, 1, (float)i);
+    submit(&echo, &calls[0]);
+    submit(&echo, &calls[1]);
+    EXPECT_STATUS(serve_submit(echo.lane, &calls[2].call, &err), STATUS_EXHAUSTED, err);
+    loop_turn(echo.loop, 0);
+    submit(&echo, &calls[2]);
+    loop_turn(echo.loop, 0);
+    expect_answered(calls, 3, STATUS_OK);
+    echo_stop(&echo);
+}
+
+TEST(an_old_version_answers_what_it_accepted_then_goes)
+{
+    struct echo echo;
+    struct error err;
+    struct serve_model *model =
+        start(&echo, &plain, 4, ECHO_BATCHABLE "delay_us 30000\nend\n", on_runner);
+    static struct echo_call calls[2];
+    echo_call_init(&calls[0], model, 1, 1);
+    submit(&echo, &calls[0]);
+    loop_turn(echo.loop, 0);
+    struct model *newer = echo_model(&echo, "m", 2, 4, ECHO_BATCHABLE "end\n", NULL, &err);
+    REQUIRE(newer != NULL);
+    echo_publish(&echo, newer);
+    struct serve_model *now = find(&echo, "m");
+    EXPECT_STR(serve_model_version(now), STR("2"));
+    echo_call_init(&calls[1], now, 1, 2);
+    submit(&echo, &calls[1]);
+    echo_turn_until_released(&echo, calls, 2);
+    expect_answered(calls, 2, STATUS_OK);
+    uint64_t end_ns = clock_monotonic_ns() + 5 * NS_PER_S;
+    struct serve_totals totals;
+    do {
+        loop_turn(echo.loop, NS_PER_MS);
+        serve_totals_read(echo.serve, &totals);
+    } while (totals.unload_count == 0 && clock_monotonic_ns() < end_ns);
+    EXPECT_INT(totals.unload_count, 1);
+    echo_stop(&echo);
+}
+
+TEST(a_hung_engine_makes_its_model_not_ready)
+{
+    struct echo echo;
+    char text[512], gate[256];
+    (void)snprintf(gate, sizeof gate, WORK_DIRECTORY "/gate.%d", (int)getpid());
+    FILE *file = fopen(gate, "w"); /* open during the warm-up */
+    (void)fclose(file);
+    (void)snprintf(text, sizeof text, ECHO_BATCHABLE "hang_until %s\nend\n", gate);
+    struct serve_options options = {.lane_count = 1, .execution_limit_ns = 20 * NS_PER_MS};
+    struct serve_model *model = start(&echo, &options, 4, text, on_runner);
+    (void)unlink(gate);
+    EXPECT(serve_model_ready(echo.lane, STR("m"), STR("1")));
+    static struct echo_call call;
+    echo_call_init(&call, model, 1, 1);
+    call.call.deadline_ns = clock_monotonic_ns() + 10 * NS_PER_MS;
+    submit(&echo, &call);
+    uint64_t end_ns = clock_monotonic_ns() + 50 * NS_PER_MS;
+    while (clock_monotonic_ns() < end_ns) loop_turn(echo.loop, NS_PER_MS);
+    EXPECT(call.done_count == 1 && call.status == STATUS_DEADLINE_EXCEEDED);
+    EXPECT(!serve_model_ready(echo.lane, STR("m"), STR("1")));
+    file = fopen(gate, "w");
+    (void)fclose(file);
+    echo_turn_until_released(&echo, &call, 1);
+    EXPECT(serve_model_ready(echo.lane, STR("m"), STR("1")));
+    (void)unlink(gate);
+    echo_stop(&echo);
+}
+
+static void with_cache(struct model_settings *settings)
+{
+    settings->caches = true;
+}
+
+TEST(the_cache_answers_what_was_asked_before)
+{
+    struct echo echo;
+    struct serve_options options = {.lane_count = 1, .cache_size_max = 1 << 20};
+    struct serve_model *model = start(&echo, &options, 4, ECHO_BATCHABLE "end\n", with_cache);
+    static struct echo_call calls[5];
+    static const float firsts[] = {1, 2, 1, 1, 3};
+    for (size_t i = 0; i < 5; i++) {
+        echo_call_init(&calls[i], model, 1, firsts[i]);
+        submit(&echo, &calls[i]);
+        if (i == 3) serve_cancel(echo.lane, &calls[i].call);
+        loop_turn(echo.loop, 0);
+    }
+    expect_answered(calls, 3, STATUS_OK);
+    EXPECT_INT(calls[2].batch_rows, 0);
+    EXPECT(calls[3].done_count == 0 && calls[3].released_count == 1);
+    expect_answered(&calls[4], 1, STATUS_OK);
+    struct statistics_snapshot values = numbers(&echo);
+    EXPECT_INT(values.cache_hit.count, 1);
+    EXPECT_INT(values.cache_miss.count, 3);
+    EXPECT_INT(values.execution_count, 3);
+    struct serve_totals totals;
+    serve_totals_read(echo.serve, &totals);
+    EXPECT_INT(totals.cache_entries, 3);
+    EXPECT_INT(totals.cache_hits, 2);
+    echo_stop(&echo);
+}
