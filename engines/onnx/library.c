@@ -69,7 +69,7 @@ bool onnx_library_open(const struct slipway_host *host)
     onnx_host = host;
     if (ort) return true;
     // Newer libraries report home unless told not to before their first call.
-    if (!getenv("ORT_DISABLE_TELEMETRY")) (void)setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+    (void)setenv("ORT_DISABLE_TELEMETRY", "1", 1);
     const OrtApiBase *base = OrtGetApiBase();
     (void)snprintf(version_text, sizeof version_text, "ONNX Runtime %s", base->GetVersionString());
     const OrtApi *api = base->GetApi(version_to_ask_for(base->GetVersionString()));
