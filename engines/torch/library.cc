@@ -1,3 +1,4 @@
+/* Lookups by name, once each. */
 #include "library.h"
 
 #include <climits>

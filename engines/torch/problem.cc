@@ -1,3 +1,4 @@
+/* libtorch's texts are for its developers: what a person needs is cut out of them here. */
 #include "problem.h"
 
 #include <c10/util/Exception.h>

@@ -4,16 +4,16 @@
 #include "problem.h"
 
 #include <algorithm>
-#include <cerrno>
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
+#include <cstring>
 #include <strings.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 namespace shim
 {
 
-static constexpr long THREADS_MAX = 1024;
+static constexpr int THREADS_MAX = 1024;
 
 static bool boolean_of(const slipway_parameter &parameter)
 {
@@ -27,13 +27,13 @@ static bool boolean_of(const slipway_parameter &parameter)
 
 static int threads_of(const slipway_parameter &parameter)
 {
-    char *end;
-    errno = 0;
-    long count = strtol(parameter.value, &end, 10);
-    if (errno != 0 || end == parameter.value || *end != '\0' || count < 1 || count > THREADS_MAX)
-        refuse(SLIPWAY_INVALID_ARGUMENT, "parameter '%.60s' is '%.60s': 1 to %ld is allowed",
+    const char *end = parameter.value + strlen(parameter.value);
+    int count = 0;
+    auto read = std::from_chars(parameter.value, end, count);
+    if (read.ec != std::errc() || read.ptr != end || count < 1 || count > THREADS_MAX)
+        refuse(SLIPWAY_INVALID_ARGUMENT, "parameter '%.60s' is '%.60s': 1 to %d is allowed",
                parameter.key, parameter.value, THREADS_MAX);
-    return static_cast<int>(count);
+    return count;
 }
 
 /* False if the name is unknown. */

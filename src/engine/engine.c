@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/mem.h"
+#include "engine/archive.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -183,9 +184,17 @@ static enum status info_check(const struct slipway_model_info *info, struct erro
     return specs_check(info->outputs, info->output_count, "output", err);
 }
 
+/* Files whose library trusts what they say of themselves are looked at first. */
+static enum status file_check(const struct engine *engine, const char *path, struct error *err)
+{
+    if (strcmp(engine_name(engine), "torch") != 0) return STATUS_OK;
+    return archive_check(path, NULL, err);
+}
+
 enum status engine_model_load(struct engine *engine, const struct slipway_load_options *options,
                               struct engine_model **ret_model, struct error *err)
 {
+    TRY(file_check(engine, options->path, err));
     struct slipway_load_options sized = *options;
     sized.struct_size = sizeof sized;
     struct slipway_error error = {0};

@@ -226,15 +226,15 @@ class no_tensor(nn.Module):
 
 
 class Mlp(nn.Module):
-    """784-128-10 in FP32: what the measurements use."""
-
-    def __init__(self):
+    def __init__(self, width):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        self.layers = nn.Sequential(nn.Linear(784, width), nn.ReLU(), nn.Linear(width, 10))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
+
+DTYPES = ["BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"]
 
 SCRIPTED = [identity, double, view, writes_input, keeps_input, counts, linear, dropout, two,
             defaults, scalars, number_lists, texts, constant_dict, grown_dict, nested,
@@ -253,7 +253,11 @@ def main():
 
     for model in SCRIPTED:
         torch.jit.script(model()).save(path(model.__name__))
-    torch.jit.script(Mlp()).save(path("mlp"))
+    torch.jit.script(Mlp(128)).save(path("mlp"))
+    # the names that the suite of all engines asks for (tests/conform/engine/suite.c)
+    for name in ["fixed", "scalar", "batch"] + ["identity_" + dtype for dtype in DTYPES]:
+        torch.jit.script(identity()).save(path(name))
+    torch.jit.script(Mlp(640)).save(path("large"))
     torch.jit.trace(linear(), torch.zeros(1, 4)).save(path("traced"))
     torch.save(linear().state_dict(), path("weights"))
 

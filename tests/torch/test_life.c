@@ -194,3 +194,21 @@ TEST(torch_parameters)
         }
     }
 }
+
+/* What libtorch is linked with and does not use stays out (engines/torch/stubs.py). */
+TEST(torch_maps_nothing_that_it_does_not_use)
+{
+    load_run_unload();
+    FILE *file = fopen("/proc/self/maps", "re");
+    REQUIRE(file);
+    char line[1024];
+    bool has_torch = false;
+    while (fgets(line, sizeof line, file)) {
+        has_torch |= strstr(line, "/libtorch_cpu") != NULL;
+        if (strstr(line, "/torch-stubs/")) continue;
+        if (strstr(line, "/libopencv_") || strstr(line, "/libavcodec") || strstr(line, "/libzmq"))
+            test_failed(__FILE__, __LINE__, "mapped: %s", line);
+    }
+    (void)fclose(file);
+    EXPECT(has_torch);
+}
