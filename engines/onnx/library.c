@@ -1,6 +1,8 @@
 /* Opening, logging, errors, types. */
 #include "library.h"
 
+#include "message.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,40 +137,6 @@ static enum slipway_status status_from(OrtErrorCode code, const char *message,
     }
 }
 
-/*
- * Behind the position in the library's source that many messages start with:
- * "/onnxruntime_src/onnxruntime/core/x.cc:123 void ns::f(args) Text" -> "Text". The function's
- * signature ends at the last ')' that a space and an upper-case letter or a quote follow; a message
- * that looks otherwise is left as it is.
- */
-static const char *behind_position(const char *message)
-{
-    const char *position = strstr(message, ".cc:");
-    if (!position) position = strstr(message, ".h:");
-    if (!position) return message;
-    const char *rest = strchr(position, ' ');
-    if (!rest) return message;
-    const char *text = strstr(rest, ") ");
-    for (const char *next = text; next; next = strstr(next + 2, ") "))
-        if (strncmp(next, ") [", 3) != 0 && strncmp(next, ") const", 7) != 0 &&
-            strstr(next, "::") == NULL)
-            return next + 2;
-    return text ? text + 2 : rest + 1;
-}
-
-/* Copies text, each run of blanks and line breaks as one space. */
-static void copy_on_one_line(char *to, size_t size, const char *from)
-{
-    size_t used = 0;
-    for (; *from && used + 1 < size; from++) {
-        bool blank = (unsigned char)*from <= ' ';
-        if (blank && (used == 0 || to[used - 1] == ' ')) continue;
-        to[used++] = blank ? ' ' : *from;
-    }
-    while (used > 0 && (to[used - 1] == ' ' || to[used - 1] == '.')) used--;
-    to[used] = '\0';
-}
-
 enum slipway_status onnx_check(OrtStatus *status, enum onnx_phase phase,
                                struct slipway_error *error)
 {
@@ -176,7 +144,7 @@ enum slipway_status onnx_check(OrtStatus *status, enum onnx_phase phase,
     const char *message = ort->GetErrorMessage(status);
     enum slipway_status result = status_from(ort->GetErrorCode(status), message, phase);
     error->status = result;
-    copy_on_one_line(error->message, sizeof error->message, behind_position(message));
+    onnx_message_clean(message, error->message, sizeof error->message);
     ort->ReleaseStatus(status);
     return result;
 }

@@ -1,7 +1,7 @@
 /*
  * The onnx engine: ONNX models by ONNX Runtime's C API. One session per model, shared by its
  * instances; nothing of it writes, executes or connects. Files: library (the API and its errors),
- * scan (a look at the file before the library gets it), options, model, run.
+ * message, scan (a look at the file before the library gets it), options, model, run.
  */
 #include "run.h"
 

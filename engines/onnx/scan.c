@@ -464,7 +464,8 @@ enum slipway_status scan_external_inside(const void *context, const struct scan_
         return fail_external(error, location, "is outside of the model's directory");
     char directory[PATH_MAX], path[PATH_MAX];
     if (!resolve(model_path, ".", directory) || !resolve(model_path, location, path))
-        return fail_external(error, location, strerror(errno));
+        return onnx_fail(error, SLIPWAY_INVALID_ARGUMENT, "its external data '%.200s': %s",
+                         location, strerror(errno));
     size_t size = strlen(directory);
     if (size > 1 && (strncmp(path, directory, size) != 0 || path[size] != '/'))
         return fail_external(error, location, "leads outside of the model's directory");
