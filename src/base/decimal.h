@@ -41,13 +41,18 @@ static inline bool decimal_is_eight_digits(uint64_t eight)
            UINT64_C(0x3333333333333333);
 }
 
-static inline uint32_t decimal_eight_digits(uint64_t eight)
+/* The same as values 0 to 9. */
+static inline uint32_t decimal_eight_values(uint64_t eight)
 {
-    eight -= UINT64_C(0x3030303030303030);
     eight = eight * 10 + (eight >> 8);
     uint64_t low = (eight & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064);
     uint64_t high = ((eight >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001);
     return (uint32_t)((low + high) >> 32);
+}
+
+static inline uint32_t decimal_eight_digits(uint64_t eight)
+{
+    return decimal_eight_values(eight - UINT64_C(0x3030303030303030));
 }
 
 #endif

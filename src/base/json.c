@@ -5,18 +5,6 @@
 #include "base/num.h"
 #include "base/shortest.h"
 
-void json_reader_init(struct json_reader *reader, struct str text, struct arena *arena)
-{
-    const char *data = text.size ? text.data : "";
-    *reader = (struct json_reader){
-        .at = data,
-        .end = data + text.size,
-        .start = data,
-        .arena = arena,
-        .depth_max = JSON_DEPTH_MAX,
-    };
-}
-
 enum status json_fail(const struct json_reader *reader, const char *what, struct error *err)
 {
     return fail(err, STATUS_INVALID_ARGUMENT, "invalid JSON at byte %zu: %s",
@@ -56,14 +44,10 @@ static enum status open_container(struct json_reader *reader, char byte, const c
     return STATUS_OK;
 }
 
-enum status json_open_object(struct json_reader *reader, struct error *err)
+enum status json_open_slow(struct json_reader *reader, char bracket, struct error *err)
 {
-    return open_container(reader, '{', "an object is expected here", err);
-}
-
-enum status json_open_array(struct json_reader *reader, struct error *err)
-{
-    return open_container(reader, '[', "an array is expected here", err);
+    const char *what = bracket == '{' ? "an object is expected here" : "an array is expected here";
+    return open_container(reader, bracket, what, err);
 }
 
 /* Steps over the comma before the next item, or out of the container. */
@@ -90,7 +74,7 @@ static inline enum status next_item(struct json_reader *reader, char close, bool
     return STATUS_OK;
 }
 
-enum status json_next_element(struct json_reader *reader, bool *ret_more, struct error *err)
+enum status json_next_element_slow(struct json_reader *reader, bool *ret_more, struct error *err)
 {
     return next_item(reader, ']', ret_more, err);
 }

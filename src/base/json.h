@@ -49,22 +49,33 @@ struct json_reader {
 };
 
 /* Borrows text and arena. */
-void json_reader_init(struct json_reader *reader, struct str text, struct arena *arena);
+static inline void json_reader_init(struct json_reader *reader, struct str text,
+                                    struct arena *arena)
+{
+    const char *data = text.size ? text.data : "";
+    *reader = (struct json_reader){
+        .at = data,
+        .end = data + text.size,
+        .start = data,
+        .arena = arena,
+        .depth_max = JSON_DEPTH_MAX,
+    };
+}
 
 /* What stands next; nothing is consumed but white space. */
 enum json_kind json_peek(struct json_reader *reader);
 
 /* Enters the container that stands next. */
-enum status json_open_object(struct json_reader *reader, struct error *err) FALLIBLE;
-enum status json_open_array(struct json_reader *reader, struct error *err) FALLIBLE;
+static inline enum status json_open_object(struct json_reader *reader, struct error *err) FALLIBLE;
+static inline enum status json_open_array(struct json_reader *reader, struct error *err) FALLIBLE;
 
 /* Goes to the next member, or out of the object: *ret_more is false then, and no key is given. */
 static inline enum status json_next_member(struct json_reader *reader, struct str *ret_key,
                                            bool *ret_more, struct error *err) FALLIBLE;
 
 /* Goes to the next element, or out of the array: *ret_more is false then. */
-enum status json_next_element(struct json_reader *reader, bool *ret_more,
-                              struct error *err) FALLIBLE;
+static inline enum status json_next_element(struct json_reader *reader, bool *ret_more,
+                                            struct error *err) FALLIBLE;
 
 /* One value of that kind. A view of the text, or of the arena where there were escapes. */
 static inline enum status json_read_string(struct json_reader *reader, struct str *ret_text,
@@ -138,10 +149,48 @@ static inline const char *json_find_special(const char *at, const char *end)
     return at;
 }
 
+enum status json_open_slow(struct json_reader *reader, char bracket, struct error *err) FALLIBLE;
+enum status json_next_element_slow(struct json_reader *reader, bool *ret_more,
+                                   struct error *err) FALLIBLE;
 enum status json_next_member_slow(struct json_reader *reader, struct str *ret_key, bool *ret_more,
                                   struct error *err) FALLIBLE;
 enum status json_read_string_slow(struct json_reader *reader, struct str *ret_text,
                                   struct error *err) FALLIBLE;
+
+static inline enum status json_open(struct json_reader *reader, char bracket, struct error *err)
+{
+    bool plain = reader->at < reader->end && *reader->at == bracket;
+    if (UNLIKELY(!plain || reader->depth >= JSON_DEPTH_MAX || reader->depth >= reader->depth_max))
+        return json_open_slow(reader, bracket, err);
+    reader->at++;
+    reader->depth++;
+    reader->fresh = true;
+    return STATUS_OK;
+}
+
+static inline enum status json_open_object(struct json_reader *reader, struct error *err)
+{
+    return json_open(reader, '{', err);
+}
+
+static inline enum status json_open_array(struct json_reader *reader, struct error *err)
+{
+    return json_open(reader, '[', err);
+}
+
+static inline enum status json_next_element(struct json_reader *reader, bool *ret_more,
+                                            struct error *err)
+{
+    if (UNLIKELY(reader->at == reader->end)) return json_next_element_slow(reader, ret_more, err);
+    bool fresh = reader->fresh, close = *reader->at == ']';
+    bool plain = close || (fresh ? *reader->at > ' ' : *reader->at == ',');
+    if (UNLIKELY(!plain)) return json_next_element_slow(reader, ret_more, err);
+    reader->at += !fresh || close;
+    reader->depth -= close;
+    reader->fresh = false;
+    *ret_more = !close;
+    return STATUS_OK;
+}
 
 /* What a machine writes, `,"key":` or `, "key":`, is taken at once; the rest is the slow way's. */
 static inline enum status json_next_member(struct json_reader *reader, struct str *ret_key,
@@ -149,6 +198,13 @@ static inline enum status json_next_member(struct json_reader *reader, struct st
 {
     const char *at = reader->at, *end = reader->end;
     bool fresh = reader->fresh;
+    if (at < end && *at == '}') {
+        reader->at++;
+        reader->depth--;
+        reader->fresh = false;
+        *ret_more = false;
+        return STATUS_OK;
+    }
     if (UNLIKELY(end - at < 4 || !(fresh || *at == ',')))
         return json_next_member_slow(reader, ret_key, ret_more, err);
     at += !fresh;

@@ -12,6 +12,7 @@ enum {
 
 static inline bool is_space(char byte)
 {
+    if (LIKELY(byte > ' ')) return false;
     return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r';
 }
 
@@ -24,6 +25,7 @@ static inline const char *skip_space(const char *at, const char *end)
 /* The start of the number behind the next comma; NULL if there is no comma. */
 static inline const char *next_number(const char *at, const char *end)
 {
+    if (LIKELY(end - at >= 2 && at[0] == ',' && at[1] > ' ')) return at + 1;
     at = skip_space(at, end);
     if (at == end || *at != ',') return NULL;
     return skip_space(at + 1, end);
@@ -57,12 +59,22 @@ size_t num_array_read_doubles(const char **at, const char *end, double *values, 
     return count;
 }
 
-/* One integer; the end of its digits, NULL if there are none or more than 64 bits. */
-static inline const char *read_integer(const char *at, const char *end, uint64_t *ret_magnitude)
+static inline bool is_digit(char byte)
+{
+    return (unsigned char)(byte - '0') <= 9;
+}
+
+/*
+ * One integer; the end of its digits, NULL if there are none or more than 64 bits. Eight digits at
+ * once only where the eighth is one: most integers are short.
+ */
+static inline __attribute__((always_inline)) const char *
+read_integer(const char *at, const char *end, uint64_t *ret_magnitude)
 {
     const char *first = at;
     uint64_t value = 0, eight;
-    while (end - at >= 8 && (memcpy(&eight, at, 8), decimal_is_eight_digits(eight))) {
+    while (end - at >= 8 && is_digit(at[7]) &&
+           (memcpy(&eight, at, 8), decimal_is_eight_digits(eight))) {
         value = value * 100000000 + decimal_eight_digits(eight);
         at += 8;
         if (at - first > DIGITS_SAFE - 8) break;
@@ -75,8 +87,30 @@ static inline const char *read_integer(const char *at, const char *end, uint64_t
         value = value * 10 + digit;
     }
     if (at == first || (*first == '0' && at - first > 1)) return NULL;
-    if (at < end && (*at == '.' || (*at | 0x20) == 'e')) return NULL;
+    if (at < end && *at != ',' && (*at == '.' || (*at | 0x20) == 'e')) return NULL;
     *ret_magnitude = value;
+    return at;
+}
+
+/*
+ * An integer of one to seven digits, without a branch that depends on how many. NULL if there is
+ * none here, or eight bytes cannot be looked at: the other function decides then.
+ */
+static inline __attribute__((always_inline)) const char *
+read_short_integer(const char *at, const char *end, uint64_t *ret_magnitude)
+{
+    uint64_t eight;
+    if (UNLIKELY(end - at < 8)) return NULL;
+    memcpy(&eight, at, 8);
+    eight ^= UINT64_C(0x3030303030303030);
+    uint64_t others =
+        ((eight + UINT64_C(0x7676767676767676)) | eight) & UINT64_C(0x8080808080808080);
+    int bits = __builtin_ctzll(others | UINT64_C(1) << 63) & ~7;
+    bool leading_zero = (eight & 0xFF) == 0 && bits > 8;
+    if (UNLIKELY(others == 0 || bits == 0 || leading_zero)) return NULL;
+    at += bits >> 3;
+    if (UNLIKELY(*at != ',' && *at != ']')) return NULL;
+    *ret_magnitude = decimal_eight_values(eight << (64 - bits));
     return at;
 }
 
@@ -90,9 +124,19 @@ static inline const char *read_integer(const char *at, const char *end, uint64_t
         size_t count = 0;                                                                          \
         const char *next = *at;                                                                    \
         while (count < capacity && next) {                                                         \
+            if (LIKELY(end - next >= 2) && is_digit(*next) &&                                      \
+                (next[1] == ',' || next[1] == ']')) {                                              \
+                values[count++] = (type)(*next - '0');                                             \
+                *at = ++next;                                                                      \
+                if (*next == ']') break;                                                           \
+                next = skip_space(next + 1, end);                                                  \
+                continue;                                                                          \
+            }                                                                                      \
             bool negative = next < end && *next == '-';                                            \
             uint64_t magnitude;                                                                    \
-            next = read_integer(next + negative, end, &magnitude);                                 \
+            const char *first = next + negative;                                                   \
+            next = read_short_integer(first, end, &magnitude);                                     \
+            if (!next) next = read_integer(first, end, &magnitude);                                \
             if (!next || magnitude > (negative ? (uint64_t)(lowest) : (uint64_t)(highest))) break; \
             values[count++] = (type)(negative ? 0 - magnitude : magnitude);                        \
             *at = next;                                                                            \
@@ -130,11 +174,13 @@ static const char pairs[] = "000102030405060708091011121314151617181920212223242
                             "34353637383940414243444546474849505152535455565758596061626364656667"
                             "6869707172737475767778798081828384858687888990919293949596979899";
 
-static inline char *print_u64(char *out, uint64_t value)
+static inline __attribute__((always_inline)) char *print_u64(char *out, uint64_t value)
 {
-    if (value < 10) {
-        *out = (char)('0' + value);
-        return out + 1;
+    if (LIKELY(value < 100)) {
+        const char *pair = pairs + 2 * value;
+        *out = pair[value < 10];
+        out[1] = pair[1];
+        return out + 2 - (value < 10);
     }
     char digits[20];
     size_t start = sizeof digits;
@@ -155,7 +201,13 @@ static inline char *print_u64(char *out, uint64_t value)
     {                                                                                              \
         for (size_t i = 0; i < count; i++) {                                                       \
             uint64_t magnitude = (uint64_t)values[i];                                              \
-            if (values[i] < (type)1 && values[i] != 0) {                                           \
+            if (LIKELY(magnitude < 10)) {                                                          \
+                out[0] = (char)('0' + magnitude);                                                  \
+                out[1] = ',';                                                                      \
+                out += 2;                                                                          \
+                continue;                                                                          \
+            }                                                                                      \
+            if (values[i] < (type)1) {                                                             \
                 *out++ = '-';                                                                      \
                 magnitude = 0 - magnitude;                                                         \
             }                                                                                      \
@@ -173,6 +225,11 @@ DEFINE_ADD(add_int8, int8_t)
 DEFINE_ADD(add_int16, int16_t)
 DEFINE_ADD(add_int32, int32_t)
 DEFINE_ADD(add_int64, int64_t)
+
+char *num_array_put_integer(char *at, int64_t value)
+{
+    return add_int64(at, &value, 1);
+}
 
 /* Each value with a comma behind it. */
 static char *print_integers(char *out, enum num_integer kind, const void *values, size_t count)
@@ -197,26 +254,29 @@ static const uint8_t widths[] = {
 
 enum { INTEGERS_AT_ONCE = 128 };
 
-/*
- * In pieces, each printed into memory that is large enough for the worst case: the buffer's own if
- * its ceiling allows, else the stack.
- */
+/* Where the ceiling leaves no room for the worst case: printed elsewhere, then what fits. */
+static void add_integers_tightly(struct buffer *out, enum num_integer kind, const void *values,
+                                 size_t count, bool last)
+{
+    char spare[INTEGERS_AT_ONCE * INTEGER_TEXT_MAX];
+    char *behind = print_integers(spare, kind, values, count);
+    buffer_add(out, (struct str){spare, (size_t)(behind - spare) - last});
+}
+
 void num_array_add_integers(struct buffer *out, enum num_integer kind, const void *values,
                             size_t count)
 {
-    char spare[INTEGERS_AT_ONCE * INTEGER_TEXT_MAX];
     const char *from = values;
     while (count) {
         size_t piece = MIN(count, (size_t)INTEGERS_AT_ONCE);
-        bool roomy = out->ceiling - out->size > piece * INTEGER_TEXT_MAX;
-        char *room = roomy ? buffer_reserve(out, piece * INTEGER_TEXT_MAX) : NULL;
-        char *start = room ? room : spare;
-        char *behind = print_integers(start, kind, from, piece);
-        if (piece == count) behind--; /* no comma behind the last */
-        if (room)
-            buffer_commit(out, (size_t)(behind - start));
+        bool last = piece == count; /* no comma behind it */
+        size_t worst = piece * INTEGER_TEXT_MAX;
+        char *room = NULL;
+        if (LIKELY(out->ceiling - out->size > worst)) room = buffer_reserve(out, worst);
+        if (LIKELY(room != NULL))
+            out->size += (size_t)(print_integers(room, kind, from, piece) - room) - last;
         else
-            buffer_add(out, (struct str){start, (size_t)(behind - start)});
+            add_integers_tightly(out, kind, from, piece, last);
         from += piece * widths[kind];
         count -= piece;
     }

@@ -32,6 +32,9 @@ enum num_integer {
 size_t num_array_read_integers(const char **at, const char *end, enum num_integer kind,
                                void *values, size_t capacity);
 
+/* Writes one integer and a comma at `at`, at most 21 bytes; returns what follows. */
+char *num_array_put_integer(char *at, int64_t value);
+
 /* Appends integers with commas between them. */
 void num_array_add_integers(struct buffer *out, enum num_integer kind, const void *values,
                             size_t count);

@@ -10,7 +10,7 @@ enum {
     STRINGS_PER_BYTE_MIN = 2 /* an element of `data` takes at least this many bytes of text */
 };
 
-/* Members of a tensor, and what was done with them, as bits. */
+/* Members of a tensor, in the order of enum member, and what was done with them, as bits. */
 enum {
     HAS_NAME = 1,
     HAS_SHAPE = 2,
@@ -59,19 +59,17 @@ static enum status fail_missing(const char *member, struct error *err)
                 member);
 }
 
-static enum status note_member(struct oip_reader *reader, struct draft *draft, unsigned bit,
-                               struct error *err)
+/* White space is consumed. */
+static inline bool stands_next(struct oip_reader *reader, char byte)
 {
-    if (UNLIKELY(draft->seen & bit)) return json_fail(&reader->json, "a member is repeated", err);
-    draft->seen |= bit;
-    return STATUS_OK;
+    json_skip_space(&reader->json);
+    return reader->json.at < reader->json.end && *reader->json.at == byte;
 }
 
-static enum status read_string(struct oip_reader *reader, const char *member, struct str *ret_text,
-                               struct error *err)
+static inline enum status read_string(struct oip_reader *reader, const char *member,
+                                      struct str *ret_text, struct error *err)
 {
-    if (UNLIKELY(json_peek(&reader->json) != JSON_STRING))
-        return fail_member(member, "string", err);
+    if (UNLIKELY(!stands_next(reader, '"'))) return fail_member(member, "string", err);
     return json_read_string(&reader->json, ret_text, err);
 }
 
@@ -111,7 +109,7 @@ static inline enum status read_dim(struct json_reader *json, int64_t *ret_dim, s
 static enum status read_shape(struct oip_reader *reader, struct draft *draft, struct error *err)
 {
     struct json_reader *json = &reader->json;
-    if (UNLIKELY(json_peek(json) != JSON_ARRAY)) return fail_member("shape", "array", err);
+    if (UNLIKELY(!stands_next(reader, '['))) return fail_member("shape", "array", err);
     TRY(json_open_array(json, err));
     for (uint32_t rank = 0;; rank++) {
         bool more;
@@ -125,15 +123,60 @@ static enum status read_shape(struct oip_reader *reader, struct draft *draft, st
     }
 }
 
-static enum status read_datatype(struct oip_reader *reader, struct draft *draft, struct error *err)
+/* A datatype's name as the bytes of a word, which compare at once. */
+#define WORD_CHAR(text, i) ((uint64_t)(i < sizeof text - 1 ? (unsigned char)text[i] : 0) << (8 * i))
+#define WORD(text)                                                                                 \
+    (WORD_CHAR(text, 0) | WORD_CHAR(text, 1) | WORD_CHAR(text, 2) | WORD_CHAR(text, 3) |           \
+     WORD_CHAR(text, 4) | WORD_CHAR(text, 5))
+
+static inline enum dtype datatype_of(uint64_t word)
+{
+    enum dtype dtype = DTYPE_ANY;
+#define X(name, value, width)                                                                      \
+    if (word == WORD(#name)) dtype = DTYPE_##name;
+    SLIPWAY_DTYPE_TABLE(X)
+#undef X
+    return dtype;
+}
+
+/* The string that stands next if it names a datatype and eight bytes can be looked at at once. */
+static inline bool take_datatype(struct json_reader *json, enum dtype *ret_dtype)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t eight;
+    if (UNLIKELY(json->end - json->at < 16 || *json->at != '"')) return false;
+    memcpy(&eight, json->at + 1, 8);
+    uint64_t quotes = ((eight ^ ones * '"') - ones) & ~(eight ^ ones * '"') & ones * 0x80;
+    if (UNLIKELY(!quotes)) return false;
+    int size = __builtin_ctzll(quotes) >> 3;
+    *ret_dtype = datatype_of(eight & ((UINT64_C(1) << (8 * size)) - 1));
+    if (UNLIKELY(*ret_dtype == DTYPE_ANY)) return false;
+    json->at += size + 2;
+    return true;
+}
+
+/* The slow way, which also says what is wrong. "ANY" and "TYPE_FP32" are no names here. */
+static enum status read_datatype_slow(struct oip_reader *reader, struct draft *draft,
+                                      struct error *err)
 {
     struct str name;
     enum dtype dtype;
     TRY(read_string(reader, "datatype", &name, err));
-    if (UNLIKELY(str_starts_with(name, STR("TYPE_")) || !dtype_find(name, &dtype)))
+    if (name.size > 6 || !dtype_find(name, &dtype))
         return fail(err, STATUS_INVALID_ARGUMENT, "invalid datatype '%.*s' for %s '%.*s'",
                     (int)MIN(name.size, (size_t)64), name.data, reader->what,
                     STR_ARGS(draft->tensor->name));
+    draft->tensor->tensor.dtype = dtype;
+    return STATUS_OK;
+}
+
+static inline enum status read_datatype(struct oip_reader *reader, struct draft *draft,
+                                        struct error *err)
+{
+    enum dtype dtype;
+    json_skip_space(&reader->json);
+    if (UNLIKELY(!take_datatype(&reader->json, &dtype)))
+        return read_datatype_slow(reader, draft, err);
     draft->tensor->tensor.dtype = dtype;
     return STATUS_OK;
 }
@@ -147,6 +190,19 @@ static enum status fail_json_type(struct oip_reader *reader, const struct infer_
                 dtype_name((enum dtype)tensor->tensor.dtype), reader->what, STR_ARGS(tensor->name));
 }
 
+/* As shape_element_count: small shapes without a call. */
+static inline bool count_elements(const struct draft *draft, int64_t *ret_count)
+{
+    uint64_t count = 1;
+    for (uint32_t i = 0; i < draft->rank; i++) {
+        if (UNLIKELY(draft->dims[i] > INT16_MAX || count > INT32_MAX))
+            return shape_element_count(draft->dims, draft->rank, ret_count);
+        count *= (uint64_t)draft->dims[i];
+    }
+    *ret_count = (int64_t)count;
+    return true;
+}
+
 /* The number of elements and bytes, and the shape's copy in the arena. */
 static enum status settle_shape(struct oip_reader *reader, struct draft *draft, uint64_t *ret_count,
                                 struct error *err)
@@ -154,7 +210,7 @@ static enum status settle_shape(struct oip_reader *reader, struct draft *draft, 
     struct infer_tensor *tensor = draft->tensor;
     int64_t count;
     uint64_t bytes;
-    if (UNLIKELY(!shape_element_count(draft->dims, draft->rank, &count)))
+    if (UNLIKELY(!count_elements(draft, &count)))
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "shape of %s '%.*s' causes total element count to exceed maximum size of "
                     "9223372036854775807",
@@ -182,7 +238,7 @@ static enum status decode_data(struct oip_reader *reader, struct draft *draft, s
     struct values values = {.dtype = dtype, .name = tensor->name};
     TRY(settle_shape(reader, draft, &values.count, err));
     if (UNLIKELY(!values_have_json(dtype))) return fail_json_type(reader, tensor, err);
-    if (UNLIKELY(json_peek(&reader->json) != JSON_ARRAY)) return fail_member("data", "array", err);
+    if (UNLIKELY(!stands_next(reader, '['))) return fail_member("data", "array", err);
     /* No shape makes us take memory for more elements than the text can hold. */
     uint64_t text_left = (uint64_t)(reader->json.end - reader->json.at);
     if (UNLIKELY(values.count > text_left / STRINGS_PER_BYTE_MIN))
@@ -302,28 +358,85 @@ static enum status read_tensor_parameters(struct oip_reader *reader, struct draf
     }
 }
 
-static inline enum status read_tensor_member(struct oip_reader *reader, struct draft *draft,
-                                             struct str key, struct error *err)
+/* The members of a tensor that the protocol knows. */
+enum member {
+    MEMBER_NAME,
+    MEMBER_SHAPE,
+    MEMBER_DATATYPE,
+    MEMBER_DATA,
+    MEMBER_PARAMETERS,
+    MEMBER_OTHER
+};
+
+static inline enum member member_of(struct str key)
 {
-    if (str_equal(STR("name"), key)) {
-        TRY(note_member(reader, draft, HAS_NAME, err));
-        return read_string(reader, "name", &draft->tensor->name, err);
+    if (str_equal(STR("name"), key)) return MEMBER_NAME;
+    if (str_equal(STR("shape"), key)) return MEMBER_SHAPE;
+    if (str_equal(STR("datatype"), key)) return MEMBER_DATATYPE;
+    if (str_equal(STR("data"), key)) return MEMBER_DATA;
+    if (str_equal(STR("parameters"), key)) return MEMBER_PARAMETERS;
+    return MEMBER_OTHER;
+}
+
+/* The first bytes of a key with its quotes and colon, as a word. */
+#define KEY_WORD(text) (WORD(text) | WORD_CHAR(text, 6) | WORD_CHAR(text, 7))
+#define SEVEN_BYTES UINT64_C(0x00FFFFFFFFFFFFFF)
+
+/*
+ * The key that stands next, if it is one of ours and written as machines write it: compared where
+ * it stands, which is several times cheaper than finding its end first. False: look properly.
+ */
+static inline bool take_known_key(struct json_reader *json, enum member *ret_member)
+{
+    const char *at = json->at;
+    uint64_t word;
+    if (UNLIKELY(json->end - at < 16)) return false;
+    if (!json->fresh && *at++ != ',') return false;
+    at += *at == ' ';
+    memcpy(&word, at, sizeof word);
+    if ((word & SEVEN_BYTES) == KEY_WORD("\"name\":"))
+        *ret_member = MEMBER_NAME, at += 7;
+    else if (word == KEY_WORD("\"shape\":"))
+        *ret_member = MEMBER_SHAPE, at += 8;
+    else if (word == KEY_WORD("\"datatyp") && memcmp(at + 8, "e\":", 3) == 0)
+        *ret_member = MEMBER_DATATYPE, at += 11;
+    else if ((word & SEVEN_BYTES) == KEY_WORD("\"data\":"))
+        *ret_member = MEMBER_DATA, at += 7;
+    else
+        return false;
+    json->at = at;
+    json->fresh = false;
+    return true;
+}
+
+/* Goes to the next member; *ret_more is false where the tensor ends. */
+static inline enum status next_tensor_member(struct json_reader *json, enum member *ret_member,
+                                             bool *ret_more, struct error *err)
+{
+    *ret_more = true;
+    if (LIKELY(take_known_key(json, ret_member))) return STATUS_OK;
+    struct str key;
+    TRY(json_next_member(json, &key, ret_more, err));
+    if (*ret_more) *ret_member = member_of(key);
+    return STATUS_OK;
+}
+
+static inline enum status read_tensor_member(struct oip_reader *reader, struct draft *draft,
+                                             enum member member, struct error *err)
+{
+    if (UNLIKELY(member == MEMBER_OTHER)) return json_skip(&reader->json, err);
+    unsigned bit = 1U << member;
+    if (UNLIKELY(draft->seen & bit)) return json_fail(&reader->json, "a member is repeated", err);
+    draft->seen |= bit;
+    switch (member) {
+    case MEMBER_NAME: return read_string(reader, "name", &draft->tensor->name, err);
+    case MEMBER_SHAPE: return read_shape(reader, draft, err);
+    case MEMBER_DATATYPE: return read_datatype(reader, draft, err);
+    case MEMBER_DATA: return read_data(reader, draft, err);
+    case MEMBER_PARAMETERS: return read_tensor_parameters(reader, draft, err);
+    case MEMBER_OTHER: break;
     }
-    if (str_equal(STR("shape"), key)) {
-        TRY(note_member(reader, draft, HAS_SHAPE, err));
-        return read_shape(reader, draft, err);
-    }
-    if (str_equal(STR("datatype"), key)) {
-        TRY(note_member(reader, draft, HAS_DATATYPE, err));
-        return read_datatype(reader, draft, err);
-    }
-    if (str_equal(STR("data"), key)) {
-        TRY(note_member(reader, draft, HAS_DATA, err));
-        return read_data(reader, draft, err);
-    }
-    if (!str_equal(STR("parameters"), key)) return json_skip(&reader->json, err);
-    TRY(note_member(reader, draft, HAS_PARAMETERS, err));
-    return read_tensor_parameters(reader, draft, err);
+    return STATUS_OK;
 }
 
 /* The tensor's bytes are the next of the binary section. */
@@ -384,11 +497,11 @@ static enum status read_tensor(struct oip_reader *reader, struct infer_tensor *t
     *tensor = (struct infer_tensor){.name = STR_EMPTY};
     TRY(json_open_object(&reader->json, err));
     for (;;) {
-        struct str key;
+        enum member member = MEMBER_OTHER;
         bool more;
-        TRY(json_next_member(&reader->json, &key, &more, err));
+        TRY(next_tensor_member(&reader->json, &member, &more, err));
         if (!more) return finish_tensor(reader, &draft, err);
-        TRY(read_tensor_member(reader, &draft, key, err));
+        TRY(read_tensor_member(reader, &draft, member, err));
     }
 }
 
@@ -398,7 +511,7 @@ static enum status read_tensors(struct oip_reader *reader, const char *member,
                                 struct error *err)
 {
     struct infer_tensor *items = NULL;
-    if (UNLIKELY(json_peek(&reader->json) != JSON_ARRAY)) return fail_member(member, "array", err);
+    if (UNLIKELY(!stands_next(reader, '['))) return fail_member(member, "array", err);
     TRY(json_open_array(&reader->json, err));
     for (size_t count = 0;; count++) {
         bool more;
@@ -577,25 +690,38 @@ static enum status read_request_parameters(struct oip_reader *reader, struct inf
 }
 
 /* What a request held from an earlier use, except the model it is for. */
-static void forget(struct infer_request *request)
+static inline void forget(struct infer_request *request)
 {
-    struct infer_request empty = {
-        .arena = request->arena,
-        .model_name = request->model_name,
-        .model_version = request->model_version,
-        .id = STR_EMPTY,
-    };
-    *request = empty;
+    request->id = STR_EMPTY;
+    request->inputs = NULL;
+    request->input_count = 0;
+    request->outputs = NULL;
+    request->output_count = 0;
+    request->parameters = (struct infer_parameters){NULL, 0};
+    request->binary_output_default = false;
+    request->priority = 0;
+    request->timeout_us = 0;
+    request->sequence_id = STR_EMPTY;
+    request->sequence_start = false;
+    request->sequence_end = false;
+}
+
+/* The key of the member that most requests consist of. */
+static inline bool take_inputs_key(struct json_reader *json)
+{
+    if (UNLIKELY(!json->fresh || json->end - json->at < 16)) return false;
+    if (memcmp(json->at, "\"inputs\":", 9) != 0) return false;
+    json->at += 9;
+    json->fresh = false;
+    return true;
 }
 
 static inline enum status read_request_member(struct oip_reader *reader,
                                               struct infer_request *request, struct str key,
                                               uint8_t **binary_given, struct error *err)
 {
-    if (LIKELY(str_equal(STR("inputs"), key))) {
-        if (request->inputs) return json_fail(&reader->json, "'inputs' is repeated", err);
+    if (str_equal(STR("inputs"), key))
         return read_tensors(reader, "inputs", &request->inputs, &request->input_count, err);
-    }
     if (str_equal(STR("id"), key)) return read_string(reader, "id", &request->id, err);
     if (str_equal(STR("outputs"), key)) {
         if (request->outputs) return json_fail(&reader->json, "'outputs' is repeated", err);
@@ -609,13 +735,17 @@ static enum status read_request(struct oip_reader *reader, struct infer_request 
                                 struct error *err)
 {
     uint8_t *binary_given = NULL;
-    bool inputs = false;
     TRY(json_open_object(&reader->json, err));
+    bool inputs = take_inputs_key(&reader->json);
+    if (LIKELY(inputs))
+        TRY(read_tensors(reader, "inputs", &request->inputs, &request->input_count, err));
     for (;;) {
         struct str key;
         bool more;
         TRY(json_next_member(&reader->json, &key, &more, err));
         if (!more) break;
+        if (inputs && str_equal(STR("inputs"), key))
+            return json_fail(&reader->json, "'inputs' is repeated", err);
         TRY(read_request_member(reader, request, key, &binary_given, err));
         inputs |= str_equal(STR("inputs"), key);
     }

@@ -1,5 +1,6 @@
 /* Writing the Open Inference Protocol's JSON: the reply's path is short on purpose. */
 #include "base/json.h"
+#include "base/num_array.h"
 #include "protocol/oip_json.h"
 #include "protocol/values.h"
 
@@ -10,20 +11,54 @@ struct tensor_writer {
     bool request;
 };
 
-static inline void add_string(struct buffer *out, struct str text)
+/* Room that a string needs at worst: every byte an escape, and the quotes. */
+static inline size_t string_room(struct str text)
+{
+    return 6 * text.size + 2;
+}
+
+/* Copies, into room for 16 bytes at least, without a call where there are few. */
+static inline char *put(char *at, struct str text)
+{
+    const char *from = text.data;
+    size_t size = text.size;
+    if (size > 16) {
+        memcpy(at, from, size);
+    } else if (size >= 8) {
+        memcpy(at, from, 8);
+        memcpy(at + size - 8, from + size - 8, 8);
+    } else if (size >= 4) {
+        memcpy(at, from, 4);
+        memcpy(at + size - 4, from + size - 4, 4);
+    } else if (size) {
+        at[0] = from[0];
+        at[size / 2] = from[size / 2];
+        at[size - 1] = from[size - 1];
+    }
+    return at + size;
+}
+
+static char *put_escaped(char *at, struct str text)
+{
+    struct buffer scratch CLEANUP(buffer_clear);
+    buffer_init(&scratch, string_room(text));
+    json_print_string(&scratch, text);
+    memcpy(at, buffer_text(&scratch), scratch.size);
+    return at + scratch.size;
+}
+
+/* Needs string_room. */
+static inline char *put_string(char *at, struct str text)
 {
     const char *end = text.data + text.size;
-    if (UNLIKELY(json_find_special(text.data, end) != end)) {
-        json_print_string(out, text);
-        return;
-    }
-    char *room = buffer_reserve(out, text.size + 2);
-    if (UNLIKELY(!room)) return;
-    *room = '"';
-    memcpy(room + 1, text.data, text.size);
-    room[text.size + 1] = '"';
-    buffer_commit(out, text.size + 2);
+    if (UNLIKELY(json_find_special(text.data, end) != end)) return put_escaped(at, text);
+    *at = '"';
+    at = put(at + 1, text);
+    *at = '"';
+    return at + 1;
 }
+
+#define PUT(at, literal) (memcpy((at), "" literal, sizeof literal - 1), (at) + sizeof literal - 1)
 
 static void add_parameter_value(struct json_writer *writer, const struct infer_parameter *parameter)
 {
@@ -58,33 +93,53 @@ static void write_tensor_parameters(const struct infer_parameters *parameters,
     json_end_object(&writer);
 }
 
+static const struct str dtype_texts[] = {
+#define X(name, value, width) [value] = {#name, sizeof #name - 1},
+    SLIPWAY_DTYPE_TABLE(X)
+#undef X
+};
+
+enum { DIM_TEXT_MAX = 21, TENSOR_TEXT_MAX = 128, MESSAGE_TEXT_MAX = 128 };
+
+/* All that comes before a tensor's parameters and data. */
+static void write_description(const struct infer_tensor *tensor, struct buffer *out)
+{
+    const struct slipway_tensor *view = &tensor->tensor;
+    size_t worst = TENSOR_TEXT_MAX + string_room(tensor->name) + view->rank * DIM_TEXT_MAX;
+    char *room = buffer_reserve(out, worst), *at = room;
+    if (UNLIKELY(!room)) return;
+    at = PUT(at, "{\"name\":");
+    at = put_string(at, tensor->name);
+    at = PUT(at, ",\"datatype\":\"");
+    at = put(at, dtype_texts[view->dtype]);
+    at = PUT(at, "\",\"shape\":[");
+    for (uint32_t i = 0; i < view->rank; i++) at = num_array_put_integer(at, view->dims[i]);
+    at -= view->rank > 0; /* the last comma */
+    *at++ = ']';
+    out->size += (size_t)(at - room);
+}
+
 static enum status write_tensor(const struct tensor_writer *writer,
                                 const struct infer_tensor *tensor, const uint64_t *blob_size,
                                 struct error *err)
 {
     struct buffer *out = writer->out;
     enum dtype dtype = (enum dtype)tensor->tensor.dtype;
-    const char *dtype_text = dtype_name(dtype);
-    buffer_add(out, STR("{\"name\":"));
-    add_string(out, tensor->name);
-    buffer_add(out, STR(",\"datatype\":\""));
-    buffer_add_text(out, dtype_text);
-    buffer_add(out, STR("\",\"shape\":["));
-    values_write(DTYPE_INT64, tensor->tensor.dims, tensor->tensor.rank, out);
-    buffer_add_byte(out, ']');
+    write_description(tensor, out);
     write_tensor_parameters(&tensor->parameters, blob_size, out);
-    if (!blob_size) {
-        if (UNLIKELY(!values_have_json(dtype)))
-            return fail(err, STATUS_INVALID_ARGUMENT,
-                        "sending %s data via JSON is not supported. Please use the binary data "
-                        "format for %s %.*s",
-                        dtype_text, writer->request ? "input" : "output", STR_ARGS(tensor->name));
-        buffer_add(out, STR(",\"data\":["));
-        values_write(dtype, tensor->tensor.data, tensor->tensor.byte_size / dtype_width(dtype),
-                     out);
-        buffer_add_byte(out, ']');
+    if (blob_size) {
+        buffer_add_byte(out, '}');
+        return STATUS_OK;
     }
-    buffer_add_byte(out, '}');
+    if (UNLIKELY(!values_have_json(dtype)))
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "sending %s data via JSON is not supported. Please use the binary data format "
+                    "for %s %.*s",
+                    dtype_name(dtype), writer->request ? "input" : "output",
+                    STR_ARGS(tensor->name));
+    buffer_add(out, STR(",\"data\":["));
+    values_write(dtype, tensor->tensor.data, tensor->tensor.byte_size / dtype_width(dtype), out);
+    buffer_add(out, STR("]}"));
     return STATUS_OK;
 }
 
@@ -108,20 +163,24 @@ static enum status check_room(const struct buffer *out, struct error *err)
                 out->ceiling);
 }
 
-static inline void add_member(struct buffer *out, struct str name, struct str value)
+static void write_head(const struct infer_reply *reply, struct buffer *out)
 {
-    buffer_add(out, name);
-    add_string(out, value);
+    size_t worst = MESSAGE_TEXT_MAX + string_room(reply->model_name) +
+                   string_room(reply->model_version) + string_room(reply->id);
+    char *room = buffer_reserve(out, worst), *at = room;
+    if (UNLIKELY(!room)) return;
+    at = put_string(PUT(at, "{\"model_name\":"), reply->model_name);
+    if (reply->model_version.size)
+        at = put_string(PUT(at, ",\"model_version\":"), reply->model_version);
+    if (reply->id.size) at = put_string(PUT(at, ",\"id\":"), reply->id);
+    out->size += (size_t)(at - room);
 }
 
 enum status oip_json_write_header(const struct infer_reply *reply, const uint64_t *blob_sizes,
                                   struct buffer *out, struct error *err)
 {
     struct tensor_writer writer = {.out = out, .blob_sizes = blob_sizes};
-    add_member(out, STR("{\"model_name\":"), reply->model_name);
-    if (reply->model_version.size)
-        add_member(out, STR(",\"model_version\":"), reply->model_version);
-    if (reply->id.size) add_member(out, STR(",\"id\":"), reply->id);
+    write_head(reply, out);
     write_tensor_parameters(&reply->parameters, NULL, out);
     buffer_add(out, STR(",\"outputs\":["));
     TRY(write_tensors(&writer, reply->outputs, reply->output_count, err));

@@ -193,8 +193,31 @@ static enum status to_next_value(struct json_reader *reader, uint32_t depth, boo
     return STATUS_OK;
 }
 
+/*
+ * A flat array of numbers, complete: the usual case, in one go. False, nothing consumed, if there
+ * is anything else to it.
+ */
+static inline bool read_flat(struct json_reader *reader, const struct values *values)
+{
+    const char *at = reader->at, *end = reader->end;
+    size_t got;
+    if (at == end || *at++ != '[') return false;
+    if (integer_kinds[values->dtype] >= 0)
+        got = num_array_read_integers(&at, end, (enum num_integer)integer_kinds[values->dtype],
+                                      values->data, values->count);
+    else if (values->dtype == DTYPE_FP32)
+        got = num_array_read_floats(&at, end, values->data, values->count);
+    else
+        return false;
+    if (got != values->count || got == 0 || at == end || *at != ']') return false;
+    reader->at = at + 1;
+    reader->fresh = false;
+    return true;
+}
+
 enum status values_read(struct json_reader *reader, const struct values *values, struct error *err)
 {
+    if (LIKELY(read_flat(reader, values))) return STATUS_OK;
     uint32_t depth = reader->depth;
     struct values left = *values;
     size_t width = dtype_width(values->dtype);
