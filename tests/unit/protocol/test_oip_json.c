@@ -185,8 +185,8 @@ TEST(fields_that_must_and_must_not_be_there)
         INPUT("\"name\":\"x\",\"name\":\"y\""), STATUS_INVALID_ARGUMENT,
         "failed to parse the request JSON buffer: invalid JSON at byte 30: a member is repeated");
     REFUSED("{\"inputs\":[],\"inputs\":[]}x", STATUS_INVALID_ARGUMENT,
-            "failed to parse the request JSON buffer: invalid JSON at byte 25: something follows "
-            "the value");
+            "failed to parse the request JSON buffer: invalid JSON at byte 22: 'inputs' is "
+            "repeated");
     REFUSED("{\"inputs\":{}}", STATUS_INVALID_ARGUMENT,
             "Unable to parse 'inputs': attempt to access JSON non-array as array");
     REFUSED("", STATUS_INVALID_ARGUMENT,
