@@ -298,11 +298,10 @@ static enum progress answered_early(struct http_connection *connection)
     return connection->state == HTTP_STATE_HEAD ? GOES_ON : STOPPED;
 }
 
-static enum progress header_complete(struct http_connection *connection)
+static enum progress header_complete(struct http_connection *connection, struct rejection rejection)
 {
     struct http_server *server = connection->server;
     struct http_work *work = connection->work;
-    struct rejection rejection = head_check(work);
     if (UNLIKELY(rejection.status)) return refuse_message(connection, rejection);
     if (UNLIKELY(work->head_end - work->start > server->options.header_size_max))
         return refuse_message(connection,
@@ -362,10 +361,15 @@ static enum progress step_head(struct http_connection *connection)
     if (connection->output_size > connection->server->options.pending_output_max) return STOPPED;
     if (work->parsed == work->start && !skip_blank_lines(work))
         return header_incomplete(connection);
+    if (work->parsed == work->start) {
+        if (LIKELY(head_scan(work))) return header_complete(connection, head_check_meaning(work));
+        llhttp_init(&work->parser, HTTP_REQUEST, &connection->server->parser_settings);
+        work->parser.data = work;
+    }
     const char *bytes = work->input + work->parsed;
     llhttp_errno_t error = llhttp_execute(&work->parser, bytes, work->end - work->parsed);
     work->parsed = work->end;
-    if (LIKELY(error == HPE_PAUSED)) return header_complete(connection);
+    if (error == HPE_PAUSED) return header_complete(connection, head_check(work));
     if (error == HPE_OK) return header_incomplete(connection);
     return refuse_message(connection, head_explain(work, error));
 }

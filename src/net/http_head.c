@@ -52,7 +52,7 @@ static const uint8_t first_of_size[32] = {
     [31] = HTTP_HEADER_INFERENCE_HEADER_CONTENT_LENGTH + 1,
 };
 
-static enum http_header header_find(struct str name)
+enum http_header http_header_find(struct str name)
 {
     if (name.size >= COUNT_OF(first_of_size) || !first_of_size[name.size]) return HTTP_HEADER_COUNT;
     uint32_t index = first_of_size[name.size] - 1U;
@@ -74,7 +74,8 @@ static bool is_blank(char byte)
 static const char *check_field(struct http_field *field, const char *line, const char *end)
 {
     const char *at = line + field->name.size;
-    if (field->name.data != line || end - at < 3 || *at++ != ':') return NULL;
+    if (field->name.data != line || field->name.size == 0 || end - at < 3 || *at++ != ':')
+        return NULL;
     while (at < end && is_blank(*at)) at++;
     if (field->value.size == 0) field->value.data = at;
     if (field->value.data != at) return NULL;
@@ -94,7 +95,7 @@ static struct rejection check_fields(struct http_work *work, const char *line)
         struct http_field *field = &work->fields[i];
         line = check_field(field, line, end);
         if (UNLIKELY(!line)) return REJECT(400, "a header field is not well formed");
-        enum http_header header = header_find(field->name);
+        enum http_header header = http_header_find(field->name);
         if (header == HTTP_HEADER_COUNT) continue;
         if (!work->slots[header])
             work->slots[header] = (uint8_t)(i + 1);
@@ -192,9 +193,14 @@ static struct rejection split_target(struct http_exchange *exchange)
 /* Characters of uri-host and port: none that could start a path, user or list of hosts. */
 static bool host_is_valid(struct str host)
 {
+    static const bool wrong[128] = {
+        ['/'] = true, ['\\'] = true, ['@'] = true, ['?'] = true, ['#'] = true,
+        [','] = true, ['"'] = true,  ['<'] = true, ['>'] = true, ['^'] = true,
+        ['`'] = true, ['{'] = true,  ['|'] = true, ['}'] = true, [127] = true,
+    };
     for (size_t i = 0; i < host.size; i++) {
-        char byte = host.data[i];
-        if (byte <= ' ' || byte >= 127 || strchr("/\\@?#,\"<>^`{|}", byte)) return false;
+        unsigned char byte = (unsigned char)host.data[i];
+        if (byte <= ' ' || byte > 127 || wrong[byte]) return false;
     }
     return true;
 }
@@ -223,7 +229,6 @@ static struct rejection check_length(struct http_work *work)
     struct str length = http_exchange_header(exchange, HTTP_HEADER_CONTENT_LENGTH);
     struct str coding = http_exchange_header(exchange, HTTP_HEADER_TRANSFER_ENCODING);
     work->chunked = coding.data != NULL;
-    work->content_length = 0;
     if (coding.data) {
         if (length.data)
             return REJECT(400, "Content-Length and Transfer-Encoding exclude each other");
@@ -231,10 +236,8 @@ static struct rejection check_length(struct http_work *work)
         if (!str_equal_ignoring_case(coding, STR("chunked")))
             return REJECT(501, "of the transfer codings only 'chunked' is implemented");
     }
-    if (length.data) {
-        if (!is_number(length)) return REJECT(400, "the Content-Length is not a number");
-        work->content_length = work->parser.content_length;
-    }
+    if (length.data && !is_number(length)) return REJECT(400, "the Content-Length is not a number");
+    work->content_length = length.data ? work->parser.content_length : 0;
     return ACCEPT;
 }
 
@@ -248,14 +251,19 @@ static struct rejection check_expect(struct http_work *work)
     return ACCEPT;
 }
 
+struct rejection head_check_meaning(struct http_work *work)
+{
+    struct rejection rejection = split_target(&work->exchange);
+    return rejection.status ? rejection : check_host(&work->exchange);
+}
+
 struct rejection head_check(struct http_work *work)
 {
     const char *line = NULL;
     if (work->folded) return REJECT(400, "a header field goes on in a second line");
     struct rejection rejection = check_request_line(work, &line);
     if (!rejection.status) rejection = check_fields(work, line);
-    if (!rejection.status) rejection = split_target(&work->exchange);
-    if (!rejection.status) rejection = check_host(&work->exchange);
+    if (!rejection.status) rejection = head_check_meaning(work);
     if (!rejection.status) rejection = check_length(work);
     if (!rejection.status) rejection = check_expect(work);
     bool close = work->parser.flags & F_CONNECTION_CLOSE;
@@ -264,12 +272,23 @@ struct rejection head_check(struct http_work *work)
     return rejection;
 }
 
+/* Letters and a space: a method, be it unknown. */
+static bool starts_with_word(const struct http_work *work)
+{
+    const char *at = work->input + work->start, *end = work->input + work->end;
+    const char *word = at;
+    while (at < end && (((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z') || *at == '-')) at++;
+    /* The parser may have refused before the word was complete. */
+    return at > word && (at == end || *at == ' ');
+}
+
 struct rejection head_explain(const struct http_work *work, llhttp_errno_t error)
 {
     if (work->too_many_fields) return REJECT(431, "the request has too many header fields");
     if (error == HPE_PAUSED_H2_UPGRADE || error == HPE_INVALID_VERSION)
         return REJECT(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
-    if (error == HPE_INVALID_METHOD) return REJECT(501, "the request's method is not known");
+    if (error == HPE_INVALID_METHOD && starts_with_word(work))
+        return REJECT(501, "the request's method is not known");
     if (error == HPE_INVALID_URL) return REJECT(400, "the request's target has invalid characters");
     if (error == HPE_UNEXPECTED_CONTENT_LENGTH || error == HPE_INVALID_CONTENT_LENGTH ||
         error == HPE_INVALID_TRANSFER_ENCODING)

@@ -3,6 +3,7 @@
  *
  *   http_server.c   listening, accepting, timers, draining, the hooks of the turn
  *   http1.c         a connection's input: bytes -> exchanges
+ *   http_scan.c     the usual header in one pass, before llhttp is asked
  *   http_head.c     one header: what llhttp found, checked until it can mean one thing only
  *   http_body.c     a body's memory: in place, read into its own block, or decoded
  *   http_respond.c  answers -> pieces of output
@@ -239,11 +240,22 @@ void http1_init(llhttp_settings_t *settings);
 
 /* --- http_head.c ------------------------------------------------------------------------------ */
 
-/* After the parser found the header's end: checks it and fills in the exchange. */
+/* The table's entry of a name, HTTP_HEADER_COUNT if it has none. */
+enum http_header http_header_find(struct str name);
+
+/* After the parser found the header's end: checks it byte for byte and fills in the exchange. */
 struct rejection head_check(struct http_work *work);
+
+/* What holds for every header, scanned or parsed: target, host, length. */
+struct rejection head_check_meaning(struct http_work *work);
 
 /* What to answer when the parser refused the header. */
 struct rejection head_explain(const struct http_work *work, llhttp_errno_t error);
+
+/* --- http_scan.c ------------------------------------------------------------------------------ */
+
+/* Reads a whole, usual header in place of the parser. False: it is not that, nothing is changed. */
+bool head_scan(struct http_work *work);
 
 /* --- http_body.c ------------------------------------------------------------------------------ */
 

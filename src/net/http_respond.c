@@ -220,8 +220,9 @@ static enum coding choose_coding(const struct http_work *work, const struct http
 static bool encode_body(const struct http_work *work, const struct http_response *response,
                         enum coding coding, size_t size, struct buffer *out)
 {
-    struct str parts[HTTP_BLOBS_MAX + 1] = {response->body};
-    memcpy(parts + 1, response->blobs, response->blob_count * sizeof *parts);
+    struct str parts[HTTP_BLOBS_MAX + 1];
+    parts[0] = response->body;
+    for (size_t i = 0; i < response->blob_count; i++) parts[i + 1] = response->blobs[i];
     buffer_init(out, size);
     int level = work->exchange.server->options.compression_level;
     return coding_encode(coding, level, parts, response->blob_count + 1, out);

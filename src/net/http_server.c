@@ -15,8 +15,6 @@ enum { ACCEPTS_PER_TURN = 256, ACCEPT_PAUSE_MS = 100 };
 static void work_begin(struct http_work *work)
 {
     struct http_server *server = work->exchange.server;
-    llhttp_init(&work->parser, HTTP_REQUEST, &server->parser_settings);
-    work->parser.data = work;
     work->parsed = work->start;
     work->exchange.received_ns = loop_now_ns(server->loop);
     work->exchange.body_alignment_offset = SIZE_MAX;
