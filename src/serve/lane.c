@@ -374,10 +374,11 @@ const char *serve_model_platform(const struct serve_model *model)
     return engine_model_info(model->model->engine_model)->platform;
 }
 
-struct str serve_model_label(const struct serve_model *model, size_t index, uint64_t label)
+size_t serve_model_labels(const struct serve_model *model, size_t index,
+                          const struct str **ret_labels)
 {
     const struct model *shared = model->model;
-    if (!shared->labels || index >= shared->spec.output_count) return (struct str){NULL, 0};
-    const struct model_labels *labels = &shared->labels[index];
-    return label < labels->count ? labels->lines[label] : (struct str){NULL, 0};
+    if (!shared->labels || index >= shared->spec.output_count) return 0;
+    *ret_labels = shared->labels[index].lines;
+    return shared->labels[index].count;
 }

@@ -162,10 +162,11 @@ struct str serve_model_version(const struct serve_model *model);
 const char *serve_model_platform(const struct serve_model *model);
 
 /*
- * For output `index`, the label of class `label`; data NULL if the model has no label file for it.
- * Labels are read at load.
+ * The labels of output `index`'s classes, from its label file, which was read at load; 0 if it has
+ * none. A line that is empty is an empty text.
  */
-struct str serve_model_label(const struct serve_model *model, size_t index, uint64_t label);
+size_t serve_model_labels(const struct serve_model *model, size_t index,
+                          const struct str **ret_labels);
 
 /* The ready versions of a name, ascending, as texts; 0 if the name is unknown. Until turn's end. */
 size_t serve_versions(struct serve_lane *lane, struct str name, const struct str **ret_versions);

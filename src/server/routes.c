@@ -1,0 +1,78 @@
+/* The table of routes. */
+#include "server/routes.h"
+
+#include "protocol/oip_binary.h"
+#include "server/answer.h"
+
+/* The busiest first; a literal before the capture that would take it. */
+static const struct route table[] = {
+    {ROUTE_POST, "/v2/models/{}/infer", "infer", infer_handle_oip},
+    {ROUTE_POST, "/models/{}", "bare", infer_handle_bare},
+    {ROUTE_POST, "/v1/models/{}:predict", "predict", infer_handle_v1},
+    {ROUTE_POST, "/v2/models/{}/versions/{}/infer", "infer", infer_handle_oip},
+    {ROUTE_POST, "/v1/models/{}/versions/{}:predict", "predict", infer_handle_v1},
+    {ROUTE_GET, "/v2/health/live", "live", server_handle_live},
+    {ROUTE_GET, "/v2/health/ready", "ready", server_handle_ready},
+    {ROUTE_GET, "/metrics", "metrics", server_handle_metrics},
+    {ROUTE_GET, "/v2", "metadata", server_handle_metadata},
+    {ROUTE_GET, "/v2/models", "models", model_handle_list},
+    {ROUTE_GET, "/v2/models/stats", "statistics", model_handle_statistics},
+    {ROUTE_GET, "/v2/models/{}", "model", model_handle_metadata},
+    {ROUTE_GET, "/v2/models/{}/ready", "model ready", model_handle_ready},
+    {ROUTE_GET, "/v2/models/{}/config", "model config", model_handle_config},
+    {ROUTE_GET, "/v2/models/{}/stats", "statistics", model_handle_statistics},
+    {ROUTE_GET, "/v2/models/{}/versions/{}", "model", model_handle_metadata},
+    {ROUTE_GET, "/v2/models/{}/versions/{}/ready", "model ready", model_handle_ready},
+    {ROUTE_GET, "/v2/models/{}/versions/{}/config", "model config", model_handle_config},
+    {ROUTE_GET, "/v2/models/{}/versions/{}/stats", "statistics", model_handle_statistics},
+    {ROUTE_POST, "/v2/repository/index", "index", repository_handle_index},
+    {ROUTE_POST, "/v2/repository/models/{}/load", "load", repository_handle_load},
+    {ROUTE_POST, "/v2/repository/models/{}/unload", "unload", repository_handle_unload},
+    {ROUTE_POST, "/v2/repository/{}/index", "index", repository_handle_named},
+    {ROUTE_POST, "/v2/repository/{}/models/{}/load", "load", repository_handle_named},
+    {ROUTE_POST, "/v2/repository/{}/models/{}/unload", "unload", repository_handle_named},
+    {ROUTE_GET | ROUTE_POST, "/v2/logging", "logging", server_handle_logging},
+    {ROUTE_GET, "/v1/models", "v1 models", model_handle_v1_list},
+    {ROUTE_GET, "/v1/models/{}", "v1 model", model_handle_v1_status},
+    {ROUTE_GET, "/v1/models/{}/versions/{}", "v1 model", model_handle_v1_status},
+    {ROUTE_GET, "/", "root", server_handle_root},
+};
+
+static enum route_method method_of(const struct http_exchange *exchange)
+{
+    switch (exchange->method) {
+    case HTTP_METHOD_GET:
+    case HTTP_METHOD_HEAD: return ROUTE_GET;
+    case HTTP_METHOD_POST: return ROUTE_POST;
+    case HTTP_METHOD_PUT: return ROUTE_PUT;
+    case HTTP_METHOD_DELETE: return ROUTE_DELETE;
+    case HTTP_METHOD_PATCH:
+    case HTTP_METHOD_OPTIONS:
+    case HTTP_METHOD_OTHER: return ROUTE_OTHER;
+    }
+    return ROUTE_OTHER;
+}
+
+void routes_answer(struct server_thread *thread, struct http_exchange *exchange)
+{
+    struct route_match match;
+    switch (router_find(table, COUNT_OF(table), method_of(exchange), exchange->path,
+                        exchange->arena, &match)) {
+    case ROUTE_FOUND: match.route->handler(thread, exchange, &match); return;
+    case ROUTE_WRONG_METHOD: answer_wrong_method(thread, exchange, match.allowed); return;
+    case ROUTE_NOT_FOUND:
+        answer_text(thread, exchange, 404, "application/json", STR("{\"error\":\"Not Found\"}"));
+        return;
+    }
+}
+
+void routes_prepare(struct server_thread *thread UNUSED, struct http_exchange *exchange)
+{
+    struct str value = http_exchange_header(exchange, HTTP_HEADER_INFERENCE_HEADER_CONTENT_LENGTH);
+    if (LIKELY(!value.data)) return;
+    struct error err;
+    size_t size;
+    /* A wrong value is refused when the request is read; here it only is no hint. */
+    if (oip_binary_header_size(value, SIZE_MAX, &size, &err) == STATUS_OK)
+        exchange->body_alignment_offset = size;
+}

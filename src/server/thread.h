@@ -1,0 +1,27 @@
+/*
+ * One loop thread of the server, as the routes see it. Everything in it belongs to that thread.
+ */
+#ifndef SERVER_THREAD_H
+#define SERVER_THREAD_H
+
+#include "loop/loop.h"
+#include "server/server.h"
+
+#include <pthread.h>
+
+struct server_thread {
+    struct server *server;
+    const struct server_options *options; /* the server's, constant */
+    uint32_t index;
+    pthread_t thread;
+    struct loop *loop;
+    struct http_server *http;
+    struct serve_lane *lane;
+    struct counter responses[6];    /* by class of status */
+    const _Atomic bool *access_log; /* the server's */
+    struct loop_timer drain_timer;
+    bool draining; /* not ready any more */
+    _Atomic bool drained;
+};
+
+#endif
