@@ -4,8 +4,9 @@
  * answer by the first one: all answers are expected to be of the same size, and the first line is
  * compared.
  *
- *   load PORT CONNECTIONS SECONDS PATH [BODY | @FILE | -] [PID [CPU]]
+ *   load PORT CONNECTIONS SECONDS|COUNTx PATH [BODY | @FILE | -] [PID [CPU]]
  *
+ * "20000x" is 20,000 requests, without a warm-up, in place of a time.
  * PATH "-" means that BODY is the whole request. Prints one line:
  *   requests/s  p50_us  p99_us  errors  [server cpu us/request]
  */
@@ -166,11 +167,10 @@ static int connect_to(uint16_t port)
     return fd;
 }
 
-static void run(int epoll, struct connection *connections, uint64_t until_ns)
+static void run(int epoll, uint64_t until_ns, uint64_t until_done)
 {
     struct epoll_event events[EVENTS];
-    (void)connections;
-    while (now_ns() < until_ns) {
+    while (done < until_done && now_ns() < until_ns) {
         int count = epoll_wait(epoll, events, EVENTS, 100);
         for (int i = 0; i < count; i++) receive(events[i].data.ptr);
     }
@@ -179,7 +179,8 @@ static void run(int epoll, struct connection *connections, uint64_t until_ns)
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        fprintf(stderr, "usage: load PORT CONNECTIONS SECONDS PATH [BODY|@FILE|-] [PID [CPU]]\n");
+        fprintf(stderr,
+                "usage: load PORT CONNECTIONS SECONDS|COUNTx PATH [BODY|@FILE|-] [PID [CPU]]\n");
         return 2;
     }
     int count = atoi(argv[2]), pid = argc > 6 ? atoi(argv[6]) : 0;
@@ -200,12 +201,13 @@ int main(int argc, char **argv)
         epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event);
     }
     for (int i = 0; i < count; i++) send_request(&connections[i]);
-    run(epoll, connections, now_ns() + 200000000u); /* warm up */
+    uint64_t wanted = strchr(argv[3], 'x') ? strtoull(argv[3], NULL, 10) : UINT64_MAX;
+    if (wanted == UINT64_MAX) run(epoll, now_ns() + 200000000u, UINT64_MAX); /* warm up */
     done = errors = 0;
     memset(histogram, 0, sizeof histogram);
     double cpu = pid ? cpu_seconds(pid) : 0;
     uint64_t start = now_ns();
-    run(epoll, connections, start + (uint64_t)(seconds * 1e9));
+    run(epoll, wanted < UINT64_MAX ? UINT64_MAX : start + (uint64_t)(seconds * 1e9), wanted);
     double elapsed = (double)(now_ns() - start) / 1e9;
     printf("%.0f req/s  p50 %.1f us  p99 %.1f us  errors %lu", (double)done / elapsed,
            quantile_us(0.5), quantile_us(0.99), (unsigned long)errors);
