@@ -71,6 +71,11 @@ lint: setup-test ## format, clang-tidy, include rules, house rules
 	cmake --preset release
 	tools/lint build/release
 
+.PHONY: docs
+docs: build ## docs/options.md and docs/errors.md from the tables
+	build/release/slipway config --docs > docs/options.md
+	build/release/slipway config --errors > docs/errors.md
+
 .PHONY: bench
 bench: ## the benchmarks; results in docs/performance.md
 	@tools/setup build bench

@@ -94,9 +94,11 @@ enum config_category {
     CONFIG_CATEGORY_COUNT
 };
 
-_Static_assert(CONFIG_CATEGORY_COUNT <= 64, "a set of categories is one word");
+_Static_assert(CONFIG_CATEGORY_COUNT <= 63, "a set of categories is one word");
 
+/* Members of such a set: one category, and all of scope SERVER. */
 #define CONFIG_CATEGORY_BIT(name) (UINT64_C(1) << CONFIG_CATEGORY_##name)
+#define CONFIG_SERVER_CATEGORIES (UINT64_C(1) << 63)
 
 /* CONFIG_OPTION_http_port and so on. */
 enum config_option {
@@ -185,6 +187,9 @@ void config_print_value(struct buffer *out, const struct config *config, enum co
 void config_print_flag(struct buffer *out, const struct config_row *row);
 void config_print_variable(struct buffer *out, const struct config_row *row);
 void config_print_key(struct buffer *out, const struct config_row *row);
+
+/* True if a command with these categories knows the setting. */
+bool config_applies(uint64_t categories, const struct config_row *row);
 
 /* The i-th of an ENUM's choices; data NULL behind the last. */
 struct str config_choice(const struct config_row *row, size_t index);

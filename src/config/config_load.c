@@ -6,10 +6,21 @@ enum { NAME_SIZE_MAX = 128 };
 
 typedef void print_name_function(struct buffer *out, const struct config_row *row);
 
+bool config_applies(uint64_t categories, const struct config_row *row)
+{
+    switch (config_categories[row->category].scope) {
+    case CONFIG_SCOPE_COMMON: return true;
+    case CONFIG_SCOPE_SERVER:
+        if (categories & CONFIG_SERVER_CATEGORIES) return true;
+        break;
+    case CONFIG_SCOPE_COMMAND: break;
+    }
+    return categories >> row->category & 1;
+}
+
 static bool applies(const struct config_request *request, const struct config_row *row)
 {
-    return config_categories[row->category].scope == CONFIG_SCOPE_COMMON ||
-           (request->categories >> row->category & 1);
+    return config_applies(request->categories, row);
 }
 
 /* The row whose name, printed that way, is `name`; those that apply first. -1: none. */
