@@ -27,7 +27,7 @@ enum {
     CONFIG_MEMORY_MAX = 16 * 1024 * 1024,
 };
 
-enum { CONFIG_SECRET = 1, CONFIG_RELOAD = 2 };
+enum { CONFIG_SECRET = 1, CONFIG_RELOAD = 2, CONFIG_WHOLE = 4 };
 
 struct config_list {
     const char **items;
