@@ -11,13 +11,14 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 1000
+NAMED = ("tools", "training", "docs", "bench", "deploy")  # what lies here is reached by its name only
 CODE = (".c", ".h", ".cc", ".cpp", ".hpp")
 
 # name pattern -> path prefixes where it is allowed. Checked in src/ and engines/, comments and strings aside.
 BANNED = {
     r"strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|rand|srand|random": [],
     r"gmtime|localtime|ctime|asctime|mktime": [],
-    r"atoi|atol|atoll|atof|strtol|strtoll|strtoul|strtoull|strtod|strtof": ["src/base/num", "src/base/decimal"],
+    r"atoi|atol|atoll|atof|strtol|strtoll|strtoul|strtoull|strtod|strtof": ["src/base/num", "src/base/decimal", "engines/"],
     r"getenv|secure_getenv": ["src/config/"],
     r"malloc|calloc|realloc|strdup|strndup|asprintf|vasprintf|aligned_alloc|posix_memalign": ["src/base/mem", "engines/"],
     r"free": ["src/base/mem", "engines/"],
@@ -89,6 +90,8 @@ def has_purpose_comment(path, text):
         body = body.split("\n", 1)[1] if "\n" in body else ""
     if path.parts[:2] == ("tests", "unit"):
         return True  # its name is its purpose
+    if path.suffix == ".cc" and (ROOT / path).with_suffix(".h").exists():
+        return True  # its header says it
     if path.suffix in CODE:
         return body.startswith(("/*", "//"))
     if path.suffix == ".py":
@@ -126,7 +129,8 @@ def check_dead(texts):
     for path in texts:
         if path.suffix == ".h" and path.parts[0] in ("src", "engines", "tests", "bench"):
             wanted = re.compile(r'#\s*include\s+["<](?:[\w./]+/)?' + re.escape(path.name) + '[">]')
-        elif path.parts[0] in ("tools", "training", "docs", "bench") and path.name != "CMakeLists.txt" and "adr" not in path.parts:
+        elif path.parts[0] in NAMED and path.name != "CMakeLists.txt" and path.suffix in ("", ".py", ".md", ".cmake") \
+                and "adr" not in path.parts:
             wanted = re.compile(r"\b" + re.escape(path.stem if path.suffix in (".cmake", ".py") else path.name) + r"\b")
         else:
             continue
