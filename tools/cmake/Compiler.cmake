@@ -31,7 +31,10 @@ endforeach()
 if(SLIPWAY_SANITIZE)
     string(REPLACE ";" "," sanitizers "${SLIPWAY_SANITIZE}")
     target_compile_options(slipway_compiler INTERFACE -fsanitize=${sanitizers}
-                           -fno-sanitize-recover=all)
+                           -fno-sanitize-recover=all
+                           # Instrumented code confuses gcc here; the release build has both warnings on.
+                           $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-maybe-uninitialized;-Wno-null-dereference>
+                           $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
     target_link_options(slipway_compiler INTERFACE -fsanitize=${sanitizers})
 endif()
 if(SLIPWAY_COVERAGE)
