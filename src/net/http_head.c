@@ -272,14 +272,12 @@ struct rejection head_check(struct http_work *work)
     return rejection;
 }
 
-/* Letters and a space: a method, be it unknown. */
-static bool starts_with_word(const struct http_work *work)
+/* A letter may begin a method that is not known. Only the first byte decides: the answer must not
+ * depend on how many had arrived when the parser gave up. */
+static bool starts_with_letter(const struct http_work *work)
 {
-    const char *at = work->input + work->start, *end = work->input + work->end;
-    const char *word = at;
-    while (at < end && (((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z') || *at == '-')) at++;
-    /* The parser may have refused before the word was complete. */
-    return at > word && (at == end || *at == ' ');
+    char first = work->input[work->start] | 0x20;
+    return first >= 'a' && first <= 'z';
 }
 
 struct rejection head_explain(const struct http_work *work, llhttp_errno_t error)
@@ -287,7 +285,7 @@ struct rejection head_explain(const struct http_work *work, llhttp_errno_t error
     if (work->too_many_fields) return REJECT(431, "the request has too many header fields");
     if (error == HPE_PAUSED_H2_UPGRADE || error == HPE_INVALID_VERSION)
         return REJECT(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
-    if (error == HPE_INVALID_METHOD && starts_with_word(work))
+    if (error == HPE_INVALID_METHOD && starts_with_letter(work))
         return REJECT(501, "the request's method is not known");
     if (error == HPE_INVALID_URL) return REJECT(400, "the request's target has invalid characters");
     if (error == HPE_UNEXPECTED_CONTENT_LENGTH || error == HPE_INVALID_CONTENT_LENGTH ||

@@ -183,7 +183,7 @@ static const struct {
     R("GET / HTTP/1.1\r\n" H "X\x80: a\r\n\r\n", 400),
     R("GET  / HTTP/1.1\r\n" H "\r\n", 400),
     R("GET /  HTTP/1.1\r\n" H "\r\n", 400),
-    R("GET\t/ HTTP/1.1\r\n" H "\r\n", 400),
+    R("GET\t/ HTTP/1.1\r\n" H "\r\n", 501),
     R(" GET / HTTP/1.1\r\n" H "\r\n", 400),
     R("GET /a#b HTTP/1.1\r\n" H "\r\n", 400),
     R("GET a HTTP/1.1\r\n" H "\r\n", 400),
