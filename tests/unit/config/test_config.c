@@ -242,3 +242,19 @@ TEST(names_follow_from_the_row)
                                     "SLIPWAY_CONFIG");
     buffer_clear(&text);
 }
+
+TEST(lists_may_keep_their_commas)
+{
+    const char *const arguments[] = {"--input", "x=1,2", "--input=y=3,4"};
+    const struct config_request request = {.arguments = arguments,
+                                           .argument_count = 3,
+                                           .categories = CONFIG_CATEGORY_BIT(infer)};
+    struct config config;
+    struct error err;
+    config_init(&config);
+    EXPECT_STATUS(config_load(&config, &request, &err), STATUS_OK, err);
+    REQUIRE(config.infer_input.count == 2);
+    EXPECT_TEXT(config.infer_input.items[0], "x=1,2");
+    EXPECT_TEXT(config.infer_input.items[1], "y=3,4");
+    config_clear(&config);
+}
