@@ -5,7 +5,9 @@
 #include "base/num_array_avx2.h"
 
 enum {
-    VECTOR_BYTES_MIN = 256, /* shorter texts are not worth the vector code's start */
+    SAMPLE_BYTES = 256,     /* shorter texts are not worth the vector code's start */
+    SAMPLE_COMMAS_MIN = 17, /* tokens of 15 bytes */
+    SAMPLE_COMMAS_MAX = 50, /* tokens of 5 */
     INTEGER_TEXT_MAX = 21,  /* "-9223372036854775808," */
     DIGITS_SAFE = 19,       /* as many always fit in 64 bits */
 };
@@ -29,34 +31,6 @@ static inline const char *next_number(const char *at, const char *end)
     at = skip_space(at, end);
     if (at == end || *at != ',') return NULL;
     return skip_space(at + 1, end);
-}
-
-size_t num_array_read_floats(const char **at, const char *end, float *values, size_t capacity)
-{
-    size_t count = 0;
-    if (end - *at >= VECTOR_BYTES_MIN && capacity > 8)
-        count = num_array_read_floats_avx2(at, end, values, capacity);
-    const char *next = count ? next_number(*at, end) : *at;
-    while (count < capacity && next && decimal_read_float(&next, end, &values[count])) {
-        if (__builtin_isinf(values[count])) break;
-        count++;
-        *at = next;
-        next = next_number(next, end);
-    }
-    return count;
-}
-
-size_t num_array_read_doubles(const char **at, const char *end, double *values, size_t capacity)
-{
-    size_t count = 0;
-    const char *next = *at;
-    while (count < capacity && next && decimal_read_double(&next, end, &values[count])) {
-        if (__builtin_isinf(values[count])) break;
-        count++;
-        *at = next;
-        next = next_number(next, end);
-    }
-    return count;
 }
 
 static inline bool is_digit(char byte)
@@ -113,6 +87,63 @@ read_short_integer(const char *at, const char *end, uint64_t *ret_magnitude)
     *ret_magnitude = decimal_eight_values(eight << (64 - bits));
     return at;
 }
+
+/*
+ * The portable way. Whole numbers of up to seven digits are frequent and exact in either type.
+ */
+#define DEFINE_READ_REAL(name, type, decimal_read)                                                 \
+    size_t name(const char **at, const char *end, type *values, size_t capacity)                   \
+    {                                                                                              \
+        size_t count = 0;                                                                          \
+        const char *next = *at;                                                                    \
+        while (count < capacity && next) {                                                         \
+            uint64_t whole;                                                                        \
+            const char *behind = read_short_integer(next, end, &whole);                            \
+            if (behind) {                                                                          \
+                values[count] = (type)whole;                                                       \
+                next = behind;                                                                     \
+            } else if (!decimal_read(&next, end, &values[count]) ||                                \
+                       __builtin_isinf(values[count])) {                                           \
+                break;                                                                             \
+            }                                                                                      \
+            count++;                                                                               \
+            *at = next;                                                                            \
+            next = next_number(next, end);                                                         \
+        }                                                                                          \
+        return count;                                                                              \
+    }
+
+DEFINE_READ_REAL(num_array_read_floats_portable, float, decimal_read_float)
+DEFINE_READ_REAL(num_array_read_doubles_portable, double, decimal_read_double)
+
+/*
+ * The vector code is for tokens of middle length: shorter ones are mostly small integers, longer
+ * ones have more digits than it takes. A look at the first bytes decides.
+ */
+static bool suits_vectors(const char *at, const char *end, size_t capacity)
+{
+    if (end - at < SAMPLE_BYTES || capacity < SAMPLE_COMMAS_MIN || is_space(*at)) return false;
+    size_t commas = 0;
+    for (size_t i = 0; i < SAMPLE_BYTES; i++) commas += at[i] == ',';
+    return commas >= SAMPLE_COMMAS_MIN && commas <= SAMPLE_COMMAS_MAX && num_array_has_avx2();
+}
+
+/* What the vector code leaves, from the comma behind its last number on. */
+#define DEFINE_READ_BOTH(name, type)                                                               \
+    size_t name(const char **at, const char *end, type *values, size_t capacity)                   \
+    {                                                                                              \
+        size_t count = 0;                                                                          \
+        if (suits_vectors(*at, end, capacity)) count = name##_avx2(at, end, values, capacity);     \
+        if (count == 0) return name##_portable(at, end, values, capacity);                         \
+        const char *next = next_number(*at, end);                                                  \
+        if (!next || count == capacity) return count;                                              \
+        size_t rest = name##_portable(&next, end, values + count, capacity - count);               \
+        if (rest) *at = next;                                                                      \
+        return count + rest;                                                                       \
+    }
+
+DEFINE_READ_BOTH(num_array_read_floats, float)
+DEFINE_READ_BOTH(num_array_read_doubles, double)
 
 /*
  * One function per type: the range is then a constant. `lowest` is the magnitude of the smallest

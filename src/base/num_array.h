@@ -18,6 +18,12 @@
 size_t num_array_read_floats(const char **at, const char *end, float *values, size_t capacity);
 size_t num_array_read_doubles(const char **at, const char *end, double *values, size_t capacity);
 
+/* The same without vector code: for measuring and testing. */
+size_t num_array_read_floats_portable(const char **at, const char *end, float *values,
+                                      size_t capacity);
+size_t num_array_read_doubles_portable(const char **at, const char *end, double *values,
+                                       size_t capacity);
+
 /* Digits only, as JSON writes integers. `kind` is the type of the values. */
 enum num_integer {
     NUM_UINT8,

@@ -1,0 +1,197 @@
+#include "base/mem.h"
+#include "base/num_array.c"
+#include "test.h"
+
+enum { VALUES_MAX = 2000 };
+
+static float floats[VALUES_MAX], single_floats[VALUES_MAX];
+static double doubles[VALUES_MAX];
+
+/* What the array readers must equal: one token after the other. */
+static size_t read_singly(const char **at, const char *end, float *values)
+{
+    size_t count = 0;
+    const char *next = *at;
+    while (next && decimal_read_float(&next, end, &values[count]) &&
+           !__builtin_isinf(values[count])) {
+        count++;
+        *at = next;
+        next = skip_space(next, end);
+        next = next < end && *next == ',' ? skip_space(next + 1, end) : NULL;
+    }
+    return count;
+}
+
+/* In memory of its exact size, so that reading beyond it is seen. */
+static void check_text(struct str text)
+{
+    char *copy CLEANUP(mem_freep) = mem_new(text.size + 1);
+    memcpy(copy, text.data, text.size);
+    char *exact CLEANUP(mem_freep) = mem_new(MAX(text.size, (size_t)1));
+    memcpy(exact, text.data, text.size);
+    const char *one = exact, *many = exact, *wide = exact, *end = exact + text.size;
+    size_t expected = read_singly(&one, end, single_floats);
+    size_t count = num_array_read_floats(&many, end, floats, VALUES_MAX);
+    if (count != expected || many != one)
+        test_failed(__FILE__, __LINE__, "%zu of %zu numbers, %td bytes apart: %.*s", count,
+                    expected, many - one, STR_ARGS(text));
+    for (size_t i = 0; i < MIN(count, expected); i++)
+        if (memcmp(&floats[i], &single_floats[i], 4) != 0)
+            test_failed(__FILE__, __LINE__, "number %zu is %a, not %a", i, (double)floats[i],
+                        (double)single_floats[i]);
+    count = num_array_read_doubles(&wide, end, doubles, VALUES_MAX);
+    const char *next = exact;
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        if (i) next = skip_space(skip_space(next, end) + 1, end);
+        EXPECT(decimal_read_double(&next, end, &value) && memcmp(&value, &doubles[i], 8) == 0);
+    }
+    EXPECT(next == wide);
+}
+
+static void random_number(struct prng *prng, struct buffer *out, unsigned style)
+{
+    double value = (prng_double(prng) - 0.5) * (prng_below(prng, 3) ? 20 : 1e6);
+    switch (style) {
+    case 0: buffer_add_format(out, "%.9g", value); break;
+    case 1: buffer_add_format(out, "%.4f", value); break;
+    case 2: buffer_add_format(out, "%.17g", value); break;
+    case 3: buffer_add_format(out, "%.6g", value); break;
+    case 4: buffer_add_format(out, "%.0f", value); break;
+    case 5: buffer_add_format(out, "%.3e", value); break;
+    default: buffer_add_format(out, "%.12f", value); break;
+    }
+}
+
+TEST(random_arrays_equal_one_by_one)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    for (int i = 0; i < 1500; i++) {
+        buffer_reset(&text);
+        size_t count = prng_below(&prng, 300);
+        unsigned style = (unsigned)prng_below(&prng, 7);
+        const char *separator = prng_below(&prng, 2) ? "," : prng_below(&prng, 2) ? ", " : " ,\n\t";
+        for (size_t j = 0; j < count; j++) {
+            if (j) buffer_add_text(&text, separator);
+            if (prng_below(&prng, 50) == 0) style = (unsigned)prng_below(&prng, 7);
+            random_number(&prng, &text, style);
+        }
+        if (prng_below(&prng, 2)) buffer_add_text(&text, "],[1,2,3,4,5,6,7,8,9,10]");
+        check_text(buffer_view(&text));
+        for (int j = 0; j < 3 && text.size; j++) {
+            static const char damage[] = "0123456789.,-+eE ]x\0";
+            text.data[prng_below(&prng, text.size)] = damage[prng_below(&prng, sizeof damage)];
+            check_text(buffer_view(&text));
+        }
+    }
+    buffer_clear(&text);
+}
+
+/* Decimals next to the middle of two floats, where rounding twice would go wrong. */
+TEST(float_midpoints_in_arrays)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    for (int i = 0; i < 300; i++) {
+        buffer_reset(&text);
+        for (size_t j = 0; j < 200; j++) {
+            uint32_t whole = (UINT32_C(1) << 24) + (uint32_t)prng_below(&prng, 1 << 24);
+            if (j) buffer_add_byte(&text, ',');
+            buffer_add_format(&text, "%u.%0*u", whole | 1, (int)(1 + prng_below(&prng, 6)),
+                              (unsigned)prng_below(&prng, 2));
+        }
+        check_text(buffer_view(&text));
+    }
+    buffer_clear(&text);
+}
+
+TEST(capacity_is_respected)
+{
+    char text[2000];
+    size_t size = 0;
+    for (int i = 0; i < 150; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s%d.25", i ? "," : "", i + 100);
+    for (size_t capacity = 0; capacity <= 151; capacity++) {
+        const char *at = text;
+        floats[capacity] = -7;
+        size_t count = num_array_read_floats(&at, text + size, floats, capacity);
+        EXPECT_INT(count, MIN(capacity, (size_t)150));
+        EXPECT(floats[capacity] == -7 || count < capacity);
+        EXPECT(at == text + (count ? count * 7 - 1 : 0));
+    }
+}
+
+#define EXPECT_INTEGERS(kind, type, text, expected_count, stop)                                    \
+    do {                                                                                           \
+        type values_[16] = {0};                                                                    \
+        const char *start_ = (text), *at_ = start_;                                                \
+        EXPECT_INT(num_array_read_integers(&at_, start_ + strlen(start_), kind, values_, 16),      \
+                   expected_count);                                                                \
+        EXPECT_INT(at_ - start_, stop);                                                            \
+    } while (0)
+
+TEST(integers_stop_where_they_must)
+{
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "1,2,3]", 3, 5);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "1 , -2 ,\n3 ]", 3, 10);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "9223372036854775807,9223372036854775808", 1, 19);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "-9223372036854775808,-9223372036854775809", 1, 20);
+    EXPECT_INTEGERS(NUM_UINT64, uint64_t, "18446744073709551615,18446744073709551616", 1, 20);
+    EXPECT_INTEGERS(NUM_UINT64, uint64_t, "0,-0,-1", 2, 4);
+    EXPECT_INTEGERS(NUM_UINT8, uint8_t, "255,256,1", 1, 3);
+    EXPECT_INTEGERS(NUM_INT8, int8_t, "-128,127,128", 2, 8);
+    EXPECT_INTEGERS(NUM_INT16, int16_t, "-32768,32767,-32769", 2, 12);
+    EXPECT_INTEGERS(NUM_UINT16, uint16_t, "65535,65536", 1, 5);
+    EXPECT_INTEGERS(NUM_INT32, int32_t, "2147483647,2147483648", 1, 10);
+    EXPECT_INTEGERS(NUM_UINT32, uint32_t, "4294967295,4294967296", 1, 10);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "1,01,2", 1, 1);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "1,0000012,2", 1, 1);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "12345678,1.0,2", 1, 8);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "1,2e3", 1, 1);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "1,,2", 1, 1);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "", 0, 0);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "-", 0, 0);
+    EXPECT_INTEGERS(NUM_INT64, int64_t, "x", 0, 0);
+}
+
+TEST(integers_are_written_and_read_back)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    static int64_t values[VALUES_MAX], again[VALUES_MAX];
+    for (int i = 0; i < 200; i++) {
+        size_t count = prng_below(&prng, VALUES_MAX);
+        for (size_t j = 0; j < count; j++)
+            values[j] = (int64_t)(prng_u64(&prng) >> prng_below(&prng, 64)) *
+                        (prng_below(&prng, 2) ? 1 : -1);
+        buffer_reset(&text);
+        num_array_add_integers(&text, NUM_INT64, values, count);
+        const char *at = buffer_text(&text);
+        EXPECT_INT(num_array_read_integers(&at, at + text.size, NUM_INT64, again, VALUES_MAX),
+                   count);
+        EXPECT(memcmp(values, again, count * 8) == 0);
+    }
+    static const uint8_t small[] = {0, 9, 10, 99, 100, 255};
+    buffer_reset(&text);
+    num_array_add_integers(&text, NUM_UINT8, small, 6);
+    EXPECT_TEXT(buffer_text(&text), "0,9,10,99,100,255");
+    static const int8_t signs[] = {-128, -1, 0, 127};
+    buffer_reset(&text);
+    num_array_add_integers(&text, NUM_INT8, signs, 4);
+    EXPECT_TEXT(buffer_text(&text), "-128,-1,0,127");
+    struct buffer tight;
+    for (size_t ceiling = 0; ceiling < 16; ceiling++) {
+        buffer_init(&tight, ceiling);
+        num_array_add_integers(&tight, NUM_INT8, signs, 4);
+        EXPECT(buffer_failed(&tight) == (ceiling < 13));
+        buffer_clear(&tight);
+    }
+    buffer_clear(&text);
+}
