@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,11 @@ static int misdeed(void)
     return child > 0 && waitpid(child, NULL, 0) == child;
 #elif defined CANARY_socket
     return close(socket(AF_INET, SOCK_STREAM, 0));
+#elif defined CANARY_local
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/var/run/nscd/other"};
+    int descriptor = socket(AF_UNIX, SOCK_STREAM, 0);
+    (void)connect(descriptor, (const struct sockaddr *)(const void *)&address, sizeof address);
+    return close(descriptor);
 #elif defined CANARY_file
     (void)close(open("/tmp/slipway-canary", O_WRONLY | O_CREAT, 0600));
     return unlink("/tmp/slipway-canary");
