@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define NEAR_NS (100 * NS_PER_MS) /* timers so near are waited for to the microsecond */
+
 struct hook {
     loop_hook_function *run;
     void *context;
@@ -284,8 +286,10 @@ static uint64_t wait_limit(struct loop *loop, uint64_t wait_ns)
     if (loop->hurry || atomic_load_explicit(&loop->stopping, memory_order_acquire)) return 0;
     struct loop_timer *first = timer_heap_first(&loop->timers);
     if (!first) return wait_ns;
-    if (first->when_ns <= loop->now_ns) return 0;
-    return MIN(wait_ns, first->when_ns - loop->now_ns);
+    /* What the turn has taken counts, where it could be noticed. */
+    uint64_t now = loop->now_ns;
+    if (first->when_ns < now + NEAR_NS) now = loop->clock->monotonic_ns(loop->clock);
+    return first->when_ns > now ? MIN(wait_ns, first->when_ns - now) : 0;
 }
 
 /* Looks without blocking for busy_poll_ns, then blocks. The number of events. */

@@ -145,7 +145,7 @@ void connection_answered(struct http_connection *connection)
         connection_resume(connection);
 }
 
-static void watch_hangup(struct http_connection *connection)
+void connection_watch_hangup(struct http_connection *connection)
 {
     if (!list_is_linked(&connection->hangup_link))
         list_add_last(&connection->server->hung_up, &connection->hangup_link);
@@ -171,7 +171,7 @@ static enum progress hand_over(struct http_connection *connection)
     server->handler->on_request(server->context, &work->exchange);
     connection->dispatching = false;
     if (!work->exchange.answered || work->streaming) {
-        if (connection->peer_closed) watch_hangup(connection);
+        if (connection->peer_closed) connection_watch_hangup(connection);
         return STOPPED;
     }
     finish_message(connection);

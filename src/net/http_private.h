@@ -236,6 +236,10 @@ void connection_go_on(struct http_connection *connection);
 /* The answer is complete in the output. */
 void connection_answered(struct http_connection *connection);
 
+/* The client sends no more while the handler works: unless the answer comes in this turn, it counts
+ * as gone. */
+void connection_watch_hangup(struct http_connection *connection);
+
 void http1_init(llhttp_settings_t *settings);
 
 /* --- http_head.c ------------------------------------------------------------------------------ */

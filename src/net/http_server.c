@@ -223,8 +223,7 @@ static void on_event(struct loop_watch *watch, uint32_t events)
     }
     if (UNLIKELY(events & LOOP_HANGUP)) {
         connection->peer_closed = true;
-        if (connection->state == HTTP_STATE_WAITING)
-            list_add_last(&connection->server->hung_up, &connection->hangup_link);
+        if (connection->state == HTTP_STATE_WAITING) connection_watch_hangup(connection);
     }
     if (UNLIKELY(connection->first_piece && (events & LOOP_WRITABLE))) output_schedule(connection);
     if (UNLIKELY(!(events & (LOOP_READABLE | LOOP_HANGUP)))) return;
@@ -285,16 +284,20 @@ static int open_spare(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* No descriptor is left: with the spare one the connection is taken and told so. False if not even
- * that works: then somebody else took it. */
-static bool refuse_with_spare(struct http_server *server, int listening)
+enum acceptance { ACCEPTED, NOBODY_WAITS, NO_DESCRIPTOR };
+
+/* No descriptor is left: with the spare one the connection is taken and told so. (accept4 says
+ * EMFILE before it looks whether anybody waits.) */
+static enum acceptance refuse_with_spare(struct http_server *server, int listening)
 {
-    if (server->spare_descriptor < 0) return false;
+    if (server->spare_descriptor < 0) return NO_DESCRIPTOR;
     (void)close(server->spare_descriptor);
     int descriptor = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    bool nobody = descriptor < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (descriptor >= 0) refuse(server, descriptor);
     server->spare_descriptor = open_spare();
-    return descriptor >= 0;
+    if (nobody) return NOBODY_WAITS;
+    return descriptor >= 0 ? ACCEPTED : NO_DESCRIPTOR;
 }
 
 /* A listening socket that cannot be served would wake the loop for ever: look away for a while. */
@@ -324,9 +327,9 @@ static bool accept_one(struct http_server *server, int listening)
         if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return true;
         bool exhausted = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
         if (!exhausted) return false;
-        if (refuse_with_spare(server, listening)) return true;
-        pause_accepting(server);
-        return false;
+        enum acceptance acceptance = refuse_with_spare(server, listening);
+        if (acceptance == NO_DESCRIPTOR) pause_accepting(server);
+        return acceptance == ACCEPTED;
     }
     struct error err;
     if (server->counters.connections_open >= server->options.connection_count_max)
