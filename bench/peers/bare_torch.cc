@@ -72,7 +72,7 @@ class Bare
     {
         torch::jit::Module module = torch::jit::load(path, c10::Device(c10::kCPU));
         module.eval();
-        module_ = torch::jit::freeze(module, c10::nullopt, false);
+        module_ = torch::jit::freeze(module, {}, false);
         forward_ = &module_.get_method("forward").function();
     }
 

@@ -47,9 +47,9 @@ static bool scalar_type_of(uint32_t dtype, at::ScalarType *ret_type)
     case SLIPWAY_DTYPE_FP32: *ret_type = at::kFloat; return true;
     case SLIPWAY_DTYPE_FP64: *ret_type = at::kDouble; return true;
 #if LIBTORCH_AT_LEAST(2, 3)
-    case SLIPWAY_DTYPE_UINT16: *ret_type = at::kUInt16; return true;
-    case SLIPWAY_DTYPE_UINT32: *ret_type = at::kUInt32; return true;
-    case SLIPWAY_DTYPE_UINT64: *ret_type = at::kUInt64; return true;
+    case SLIPWAY_DTYPE_UINT16: *ret_type = at::ScalarType::UInt16; return true;
+    case SLIPWAY_DTYPE_UINT32: *ret_type = at::ScalarType::UInt32; return true;
+    case SLIPWAY_DTYPE_UINT64: *ret_type = at::ScalarType::UInt64; return true;
 #endif
     default: return false;
     }
@@ -70,9 +70,9 @@ static uint32_t dtype_of(at::ScalarType type)
     case at::kFloat: return SLIPWAY_DTYPE_FP32;
     case at::kDouble: return SLIPWAY_DTYPE_FP64;
 #if LIBTORCH_AT_LEAST(2, 3)
-    case at::kUInt16: return SLIPWAY_DTYPE_UINT16;
-    case at::kUInt32: return SLIPWAY_DTYPE_UINT32;
-    case at::kUInt64: return SLIPWAY_DTYPE_UINT64;
+    case at::ScalarType::UInt16: return SLIPWAY_DTYPE_UINT16;
+    case at::ScalarType::UInt32: return SLIPWAY_DTYPE_UINT32;
+    case at::ScalarType::UInt64: return SLIPWAY_DTYPE_UINT64;
 #endif
     default: return SLIPWAY_DTYPE_ANY;
     }

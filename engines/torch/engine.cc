@@ -85,8 +85,7 @@ static torch::jit::Module prepared(const torch::jit::Module &module, const Setti
 {
     if (!settings.freeze) return module;
     try {
-        torch::jit::Module frozen =
-            torch::jit::freeze(module, c10::nullopt, settings.optimize_for_inference);
+        torch::jit::Module frozen = torch::jit::freeze(module, {}, settings.optimize_for_inference);
         return settings.optimize_for_inference ? torch::jit::optimize_for_inference(frozen)
                                                : frozen;
     } catch (const std::exception &problem) {

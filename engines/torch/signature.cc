@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <set>
 #include <torch/csrc/jit/ir/constants.h>
 
@@ -285,10 +286,10 @@ class InputReader
 
 /* ---- What the code says of lists and dicts ---- */
 
-static c10::optional<std::string> constant_text(const Value *value)
+static std::optional<std::string> constant_text(const Value *value)
 {
     auto constant = torch::jit::toIValue(value);
-    if (!constant || !constant->isString()) return c10::nullopt;
+    if (!constant || !constant->isString()) return std::nullopt;
     return constant->toStringRef();
 }
 
@@ -318,17 +319,17 @@ static bool grows_by_constants(const Value *value, torch::jit::Symbol add, Adds 
     return true;
 }
 
-static c10::optional<size_t> list_size(const Value *value)
+static std::optional<size_t> list_size(const Value *value)
 {
     if (auto constant = torch::jit::toIValue(value))
-        return constant->isList() ? c10::make_optional(constant->toListRef().size()) : c10::nullopt;
-    if (value->node()->kind() != prim::ListConstruct) return c10::nullopt;
+        return constant->isList() ? std::make_optional(constant->toListRef().size()) : std::nullopt;
+    if (value->node()->kind() != prim::ListConstruct) return std::nullopt;
     size_t size = value->node()->inputs().size();
     auto adds = [&](const torch::jit::Node *) {
         size++;
         return true;
     };
-    if (!grows_by_constants(value, aten::append, adds)) return c10::nullopt;
+    if (!grows_by_constants(value, aten::append, adds)) return std::nullopt;
     return size;
 }
 
@@ -340,15 +341,15 @@ static bool add_key(std::vector<std::string> &keys, const Value *key)
     return true;
 }
 
-static c10::optional<std::vector<std::string>> dict_keys(const Value *value)
+static std::optional<std::vector<std::string>> dict_keys(const Value *value)
 {
-    if (value->node()->kind() != prim::DictConstruct) return c10::nullopt;
+    if (value->node()->kind() != prim::DictConstruct) return std::nullopt;
     std::vector<std::string> keys;
     auto inputs = value->node()->inputs();
     for (size_t i = 0; i + 1 < inputs.size(); i += 2)
-        if (!add_key(keys, inputs[i])) return c10::nullopt;
+        if (!add_key(keys, inputs[i])) return std::nullopt;
     auto adds = [&](const torch::jit::Node *node) { return add_key(keys, node->inputs()[1]); };
-    if (!grows_by_constants(value, aten::_set_item, adds)) return c10::nullopt;
+    if (!grows_by_constants(value, aten::_set_item, adds)) return std::nullopt;
     return keys;
 }
 
@@ -459,7 +460,7 @@ class OutputReader
                     int depth)
     {
         node.form = Form::list;
-        auto size = value ? list_size(value) : c10::nullopt;
+        auto size = value ? list_size(value) : std::nullopt;
         if (!size) unknown_count_++;
         if (size.value_or(unknown_size_) > SLIPWAY_TENSORS_MAX) refuse_unknown();
         for (size_t i = 0; i < size.value_or(unknown_size_); i++)
@@ -470,7 +471,7 @@ class OutputReader
                     int depth)
     {
         node.form = Form::dict;
-        auto keys = value ? dict_keys(value) : c10::nullopt;
+        auto keys = value ? dict_keys(value) : std::nullopt;
         if (keys) node.keys = *keys;
         if (!keys) unknown_count_++;
         // the declared names that follow those of the leaves before are its keys
