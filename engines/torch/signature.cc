@@ -319,18 +319,24 @@ static bool grows_by_constants(const Value *value, torch::jit::Symbol add, Adds 
     return true;
 }
 
-static std::optional<size_t> list_size(const Value *value)
+/* False, and *ret_size untouched, if the code does not fix it. */
+static bool list_size(const Value *value, size_t *ret_size)
 {
-    if (auto constant = torch::jit::toIValue(value))
-        return constant->isList() ? std::make_optional(constant->toListRef().size()) : std::nullopt;
-    if (value->node()->kind() != prim::ListConstruct) return std::nullopt;
+    auto constant = torch::jit::toIValue(value);
+    if (constant && !constant->isList()) return false;
+    if (constant) {
+        *ret_size = constant->toListRef().size();
+        return true;
+    }
+    if (value->node()->kind() != prim::ListConstruct) return false;
     size_t size = value->node()->inputs().size();
     auto adds = [&](const torch::jit::Node *) {
         size++;
         return true;
     };
-    if (!grows_by_constants(value, aten::append, adds)) return std::nullopt;
-    return size;
+    if (!grows_by_constants(value, aten::append, adds)) return false;
+    *ret_size = size;
+    return true;
 }
 
 static bool add_key(std::vector<std::string> &keys, const Value *key)
@@ -460,10 +466,10 @@ class OutputReader
                     int depth)
     {
         node.form = Form::list;
-        auto size = value ? list_size(value) : std::nullopt;
-        if (!size) unknown_count_++;
-        if (size.value_or(unknown_size_) > SLIPWAY_TENSORS_MAX) refuse_unknown();
-        for (size_t i = 0; i < size.value_or(unknown_size_); i++)
+        size_t size = unknown_size_;
+        if (!value || !list_size(value, &size)) unknown_count_++;
+        if (size > SLIPWAY_TENSORS_MAX) refuse_unknown();
+        for (size_t i = 0; i < size; i++)
             node.parts.push_back(build(element, nullptr, part_name(name, i), depth + 1));
     }
 
