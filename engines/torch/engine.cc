@@ -21,6 +21,7 @@
 #include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/ir/alias_analysis.h>
+#include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
@@ -69,12 +70,51 @@ static void check_file(const char *path)
     if (!S_ISREG(status.st_mode)) refuse(SLIPWAY_INVALID_ARGUMENT, "'%.300s' is not a file", path);
 }
 
+/* True if the tensor's elements lie in its memory, which a hostile file may deny. */
+static bool fits_its_memory(const at::Tensor &tensor)
+{
+    if (!tensor.defined() || tensor.layout() != at::kStrided || tensor.numel() == 0) return true;
+    __int128 last = tensor.storage_offset();
+    if (last < 0) return false;
+    for (int64_t i = 0; i < tensor.dim(); i++) {
+        if (tensor.size(i) < 0 || tensor.stride(i) < 0) return false;
+        last += static_cast<__int128>(tensor.size(i) - 1) * tensor.stride(i);
+    }
+    return (last + 1) * static_cast<__int128>(tensor.itemsize()) <=
+           static_cast<__int128>(tensor.storage().nbytes());
+}
+
+static void check_value(const c10::IValue &value, const char *path)
+{
+    bool fits = true;
+    (void)value.visit([&](const c10::IValue &part) {
+        if (part.isTensor() && !fits_its_memory(part.toTensor())) fits = false;
+        return !fits;
+    });
+    if (!fits)
+        refuse(SLIPWAY_INVALID_ARGUMENT, "'%.300s' is damaged: a tensor is larger than its data",
+               path);
+}
+
+static void check_constants(const torch::jit::Block *block, const char *path)
+{
+    for (const torch::jit::Node *node : block->nodes()) {
+        if (node->kind() == prim::Constant)
+            if (auto value = torch::jit::toIValue(node->output())) check_value(*value, path);
+        for (const torch::jit::Block *inner : node->blocks()) check_constants(inner, path);
+    }
+}
+
 static torch::jit::Module read_module(const char *path)
 {
     check_file(path);
     torch::jit::Module module = torch::jit::load(path, c10::Device(c10::kCPU));
     if (!module.find_method("forward"))
         refuse(SLIPWAY_INVALID_ARGUMENT, "'%.300s' has no method 'forward'", path);
+    check_value(module._ivalue(), path);
+    for (const torch::jit::Module &part : module.modules())
+        for (const torch::jit::Method &method : part.get_methods())
+            check_constants(method.graph()->block(), path);
     module.eval();
     return module;
 }

@@ -6,6 +6,7 @@
 #include "engine/archive.h"
 
 #include "base/mem.h"
+#include "engine/pickle.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -25,6 +26,7 @@ enum {
     END_64_SIZE = 56,          /* the zip64 end record */
     DIRECTORY_ENTRY_SIZE = 46, /* the smallest */
     NAME_SIZE_MAX = 1024,
+    PICKLE_SIZE_MAX = 64 << 20, /* tensors are not in it */
 };
 
 static const char export_advice[] =
@@ -224,6 +226,30 @@ static enum status check_content(struct archive *archive, const zip_stat_t *entr
                 archive->path, entry->name);
 }
 
+static bool is_pickle(struct str name)
+{
+    return str_ends_with(name, STR(".pkl")) || str_ends_with(name, STR(".debug_pkl"));
+}
+
+/* Pickles are looked through whole: the engine's reader believes them. */
+static enum status check_pickle(struct archive *archive, const zip_stat_t *entry, struct error *err)
+{
+    if (!is_pickle(str_of(entry->name))) return STATUS_OK;
+    if (entry->size > PICKLE_SIZE_MAX)
+        return fail(err, STATUS_EXHAUSTED,
+                    "'%.200s': entry '%.100s' has %llu bytes, at most %d "
+                    "are allowed",
+                    archive->path, entry->name, (unsigned long long)entry->size, PICKLE_SIZE_MAX);
+    char *bytes CLEANUP(mem_freep) = mem_try_new((size_t)entry->size + 1);
+    if (!bytes) return fail(err, STATUS_EXHAUSTED, "no memory to read '%.200s'", archive->path);
+    zip_file_t *file CLEANUP(zip_file_closep) = zip_fopen_index(archive->zip, entry->index, 0);
+    if (!file || zip_fread(file, bytes, entry->size) != (zip_int64_t)entry->size)
+        return fail_damaged(archive, err, "an entry cannot be read");
+    struct str content = {bytes, (size_t)entry->size};
+    return fail_while(err, pickle_check(content, err), "'%.200s' is damaged: entry '%.100s'",
+                      archive->path, entry->name);
+}
+
 /* ---- All entries ---- */
 
 static int compare_names(const void *a, const void *b)
@@ -254,6 +280,7 @@ static enum status check_entry(struct archive *archive, uint64_t index, const ch
     TRY(check_name(archive, str_of(entry.name), err));
     TRY(check_sizes(archive, &entry, err));
     TRY(check_content(archive, &entry, err));
+    TRY(check_pickle(archive, &entry, err));
     *ret_name = entry.name;
     return STATUS_OK;
 }

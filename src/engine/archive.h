@@ -7,7 +7,8 @@
  * Accepted is what torch.jit.save writes: a zip file without prologue and comment whose directory
  * agrees with its entries; all of them under one top directory, each name once, stored or deflated,
  * not encrypted, whole, with the right checksum; and with the parts that make it TorchScript rather
- * than a file of weights. Nothing is unpacked to disk and no entry is held in memory.
+ * than a file of weights. Its pickles are walked through (engine/pickle.h). Nothing is unpacked to
+ * disk.
  *
  * No state; any thread. Takes time in proportion to the bytes whose checksum is verified, about
  * 1 GB/s.

@@ -7,6 +7,7 @@ Each class below is one model, DIRECTORY/name.pt, small and made to show one beh
 """
 import os
 import sys
+import zipfile
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
@@ -243,6 +244,17 @@ SCRIPTED = [identity, double, view, writes_input, keeps_input, counts, linear, d
             strange_output, no_tensor]
 
 
+def oversize(source, target):
+    """A copy of `linear` whose weights claim 255 rows instead of 2: more than the file has."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name.endswith("/data.pkl"):
+                assert b"K\x02K\x04" in data
+                data = data.replace(b"K\x02K\x04", b"K\xffK\x04")
+            new.writestr(name, data)
+
+
 def main():
     directory = sys.argv[1]
     os.makedirs(directory, exist_ok=True)
@@ -259,6 +271,7 @@ def main():
         torch.jit.script(identity()).save(path(name))
     torch.jit.script(Mlp(640)).save(path("large"))
     torch.jit.trace(linear(), torch.zeros(1, 4)).save(path("traced"))
+    oversize(path("linear"), path("oversized"))
     torch.save(linear().state_dict(), path("weights"))
 
 

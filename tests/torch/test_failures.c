@@ -21,6 +21,7 @@ TEST(torch_models_that_cannot_be_served)
     expect_load_failure("free_list", NULL, SLIPWAY_FAILED_PRECONDITION, "declare all outputs");
     expect_load_failure("free_dict", NULL, SLIPWAY_FAILED_PRECONDITION, "declare all outputs");
     expect_load_failure("list_input", NULL, SLIPWAY_FAILED_PRECONDITION, "'xs__0'");
+    expect_load_failure("oversized", NULL, SLIPWAY_INVALID_ARGUMENT, "larger than its data");
     expect_load_failure("weights", NULL, SLIPWAY_INVALID_ARGUMENT, "");
 }
 

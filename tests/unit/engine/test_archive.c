@@ -30,7 +30,10 @@ static zip_int64_t made_add(struct made *made, const char *name, const void *byt
 
 static void made_add_text(struct made *made, const char *name)
 {
-    (void)made_add(made, name, "text text text text text text", 29);
+    if (str_ends_with(str_of(name), STR(".pkl")))
+        (void)made_add(made, name, "\x80\x02X\x13\0\0\0text text text text\x85.", 28);
+    else
+        (void)made_add(made, name, "text text text text text text", 29);
 }
 
 static void made_add_model(struct made *made)
@@ -171,7 +174,7 @@ TEST(archive_limits_hold)
     EXPECT_STATUS(made_check(&made, &limits, &err), STATUS_OK, err);
     limits.size_max = sizeof zeros;
     EXPECT_REFUSED(&made, &limits, STATUS_EXHAUSTED, "unpacks to more than");
-    limits.size_max = sizeof zeros + 4 * 29;
+    limits.size_max = sizeof zeros + 2 * 29 + 2 * 28;
     EXPECT_STATUS(made_check(&made, &limits, &err), STATUS_OK, err);
     limits.entry_count_max = 4;
     EXPECT_REFUSED(&made, &limits, STATUS_EXHAUSTED, "5 entries");
@@ -274,4 +277,13 @@ TEST(archive_survives_random_changes)
         EXPECT(status == STATUS_OK || status == STATUS_INVALID_ARGUMENT ||
                status == STATUS_EXHAUSTED);
     }
+}
+
+TEST(archive_with_a_pickle_that_lies_is_refused)
+{
+    struct made made CLEANUP(made_clear);
+    made_begin(&made);
+    made_add_model(&made);
+    (void)made_add(&made, "m/code/x.py.debug_pkl", "\x80\x02NN.", 5);
+    EXPECT_REFUSED(&made, NULL, STATUS_INVALID_ARGUMENT, "m/code/x.py.debug_pkl");
 }
