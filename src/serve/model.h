@@ -98,6 +98,17 @@ struct model *model_new(struct serve *serve, const char *name, int64_t version);
 enum status model_assemble(struct model *model, const struct warmup *warmup,
                            struct error *err) FALLIBLE;
 
+struct layout_model;
+struct layout_version;
+
+/*
+ * Loads one version of what lies in a repository, from engine to warm-up: one reference, the
+ * caller's. Slow; control threads.
+ */
+enum status model_load(struct serve *serve, const struct layout_model *layout,
+                       const struct layout_version *version, const uint8_t digest[SHA256_SIZE],
+                       struct model **ret_model, struct error *err) FALLIBLE;
+
 /* Unloads; nothing refers to it any more. Slow. Accepts NULL and half-built ones. */
 void model_free(struct model *model);
 
