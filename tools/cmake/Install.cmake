@@ -1,22 +1,41 @@
-# What `make install` lays out: bin/slipway, lib/slipway/engines (engines/ sees to those), the header for authors of
-# engines, and the man page and completions that the program itself prints.
-install(TARGETS slipway RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-install(FILES include/slipway/engine.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/slipway")
+# What `cmake --install` lays out beside the engines: the program, its man page and completions. The pages are made by
+# the program itself, from the tables of commands and settings. Included once the target slipway exists.
 
-set(printed "${CMAKE_BINARY_DIR}/generated/install")
-file(MAKE_DIRECTORY "${printed}")
-function(slipway_prints file directory)
-    add_custom_command(OUTPUT "${printed}/${file}" DEPENDS slipway VERBATIM
-        COMMAND slipway config ${ARGN} > "${printed}/${file}")
-    install(FILES "${printed}/${file}" DESTINATION "${CMAKE_INSTALL_DATADIR}/${directory}")
-    set_property(GLOBAL APPEND PROPERTY SLIPWAY_PRINTED "${printed}/${file}")
+find_package(Git QUIET)
+set(SLIPWAY_COMMIT unknown)
+if(GIT_FOUND)
+    execute_process(COMMAND "${GIT_EXECUTABLE}" rev-parse --short=12 HEAD WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}"
+                    OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if(commit)
+        set(SLIPWAY_COMMIT "${commit}")
+    endif()
+endif()
+# As of the last configure: a commit alone must not rebuild anything.
+set_source_files_properties(src/cli/cmd_version.c PROPERTIES
+                            COMPILE_DEFINITIONS "SLIPWAY_COMMIT=\"${SLIPWAY_COMMIT}\"")
+
+set(pages "${CMAKE_BINARY_DIR}/generated/pages")
+set(page_files "")
+# add_page(FILE argument...): FILE holds what `slipway config argument...` prints.
+function(add_page file)
+    add_custom_command(OUTPUT "${pages}/${file}"
+                       COMMAND "${CMAKE_COMMAND}" -E make_directory "${pages}"
+                       COMMAND slipway config ${ARGN} > "${pages}/${file}"
+                       DEPENDS slipway VERBATIM)
+    set(page_files ${page_files} "${pages}/${file}" PARENT_SCOPE)
 endfunction()
 
-slipway_prints(slipway.1 man/man1 --man)
-slipway_prints(slipway bash-completion/completions --completion bash)
-slipway_prints(_slipway zsh/site-functions --completion zsh)
-slipway_prints(slipway.fish fish/vendor_completions.d --completion fish)
-get_property(printed_files GLOBAL PROPERTY SLIPWAY_PRINTED)
-if(NOT SLIPWAY_SANITIZE AND NOT SLIPWAY_COVERAGE)
-    add_custom_target(slipway_printed ALL DEPENDS ${printed_files})
-endif()
+add_page(slipway.1 --man)
+add_page(slipway.bash --completion bash)
+add_page(_slipway --completion zsh)
+add_page(slipway.fish --completion fish)
+add_custom_target(slipway_pages ALL DEPENDS ${page_files})
+
+install(TARGETS slipway RUNTIME DESTINATION bin COMPONENT slipway)
+install(FILES include/slipway/engine.h DESTINATION include/slipway COMPONENT slipway)
+install(FILES "${pages}/slipway.1" DESTINATION share/man/man1 COMPONENT slipway)
+install(FILES "${pages}/slipway.bash" DESTINATION share/bash-completion/completions RENAME slipway
+        COMPONENT slipway)
+install(FILES "${pages}/_slipway" DESTINATION share/zsh/site-functions COMPONENT slipway)
+install(FILES "${pages}/slipway.fish" DESTINATION share/fish/vendor_completions.d COMPONENT slipway)
+install(FILES LICENSE DESTINATION share/doc/slipway COMPONENT slipway)
