@@ -2,9 +2,9 @@
  * The codec's speed: arrays of numbers in JSON, both ways, against the C library; the smallest
  * request and reply, alone.
  *
- *   bench_codec                        all of it; each number is the median of 5 rounds
- *   bench_codec texts DIRECTORY        writes the arrays' texts there, for bench_peer_simdjson
- *   bench_codec read|bind|write COUNT  that alone, COUNT times, for callgrind: the instructions of
+ *   codec                        all of it; each number is the median of 5 rounds
+ *   codec texts DIRECTORY        writes the arrays' texts there, for other parsers
+ *   codec read|bind|write COUNT  that alone, COUNT times, for callgrind: the instructions of
  *                                      one are those of 2000 less those of 1000, divided by 1000
  */
 #include "base/clock.h"
@@ -203,7 +203,7 @@ struct small {
 
 static void die(const struct error *err)
 {
-    fprintf(stderr, "bench_codec: %s\n", err->message);
+    fprintf(stderr, "codec: %s\n", err->message);
     abort();
 }
 

@@ -191,7 +191,6 @@ static enum status bind_inputs(const struct infer_spec *spec, const struct infer
 static enum status bind_outputs(const struct infer_spec *spec, const struct infer_request *request,
                                 struct infer_bound *bound, struct error *err)
 {
-    if (request->output_count == 0) memset(bound->wanted, 1, spec->output_count);
     for (size_t i = 0; i < request->output_count; i++) {
         struct str name = request->outputs[i].name;
         size_t position = infer_output_find(spec, name);
@@ -207,14 +206,26 @@ static enum status bind_outputs(const struct infer_spec *spec, const struct infe
     return STATUS_OK;
 }
 
+/* Both arrays in one piece of memory, nothing given yet, all outputs wanted or none. */
+static bool take_bound(const struct infer_spec *spec, struct arena *arena, bool wanted,
+                       struct infer_bound *bound)
+{
+    size_t tensors_size = spec->input_count * sizeof *bound->tensors;
+    char *memory = arena_try_new(arena, tensors_size + spec->output_count + 1);
+    if (UNLIKELY(!memory)) return false;
+    bound->tensors = (struct slipway_tensor *)(void *)memory;
+    bound->wanted = (uint8_t *)memory + tensors_size;
+    for (size_t i = 0; i < spec->input_count; i++)
+        bound->tensors[i] = (struct slipway_tensor){.dtype = DTYPE_ANY};
+    for (size_t i = 0; i < spec->output_count; i++) bound->wanted[i] = wanted;
+    return true;
+}
+
 enum status infer_request_bind(const struct infer_spec *spec, struct infer_request *request,
                                struct infer_bound *ret_bound, struct error *err)
 {
     struct infer_bound bound = {.batch_size = 1};
-    size_t inputs = MAX(spec->input_count, (size_t)1), outputs = MAX(spec->output_count, (size_t)1);
-    bound.tensors = ARENA_TRY_ARRAY(request->arena, struct slipway_tensor, inputs);
-    bound.wanted = ARENA_TRY_ARRAY(request->arena, uint8_t, outputs);
-    if (!bound.tensors || !bound.wanted)
+    if (!take_bound(spec, request->arena, request->output_count == 0, &bound))
         return fail(err, STATUS_EXHAUSTED, "no memory for the request's %zu inputs",
                     spec->input_count);
     TRY(bind_outputs(spec, request, &bound, err));

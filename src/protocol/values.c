@@ -7,11 +7,6 @@
 
 #include <math.h>
 
-bool values_have_json(enum dtype dtype)
-{
-    return dtype != DTYPE_ANY && dtype != DTYPE_FP16 && dtype != DTYPE_BF16;
-}
-
 /* The integer types' kinds; -1 for the others. */
 static const int8_t integer_kinds[DTYPE_COUNT] = {
     [DTYPE_ANY] = -1,

@@ -18,7 +18,10 @@ struct values {
 };
 
 /* False for FP16 and BF16, which have no JSON form, and for ANY. */
-bool values_have_json(enum dtype dtype);
+static inline bool values_have_json(enum dtype dtype)
+{
+    return dtype != DTYPE_ANY && dtype != DTYPE_FP16 && dtype != DTYPE_BF16;
+}
 
 /*
  * Reads the array that stands next, flat or nested in any way, which must hold exactly `count`
