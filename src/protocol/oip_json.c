@@ -6,7 +6,9 @@
 #include "protocol/values.h"
 
 enum {
-    LIST_FIRST = 2,          /* entries that a list begins with */
+    LIST_FIRST = 2, /* entries that a list begins with */
+    USUAL_DIM_DIGITS = 9,
+    USUAL_DIM_BYTES = USUAL_DIM_DIGITS + 2,
     STRINGS_PER_BYTE_MIN = 2 /* an element of `data` takes at least this many bytes of text */
 };
 
@@ -487,6 +489,51 @@ static enum status finish_tensor(struct oip_reader *reader, struct draft *draft,
     return STATUS_OK;
 }
 
+/* Dimensions of up to nine digits up to the bracket that closes them; NULL if otherwise. */
+static inline const char *usual_shape(const char *at, const char *end, struct draft *draft)
+{
+    for (uint32_t rank = 0; rank < SHAPE_RANK_MAX && end - at >= USUAL_DIM_BYTES;) {
+        const char *first = at;
+        int64_t value = 0;
+        while ((unsigned char)(*at - '0') <= 9 && at - first < USUAL_DIM_DIGITS)
+            value = value * 10 + (*at++ - '0');
+        if (at == first || (*first == '0' && at - first > 1)) return NULL;
+        draft->dims[rank++] = value;
+        draft->rank = rank;
+        if (*at == ']') return at;
+        if (*at++ != ',') return NULL;
+    }
+    return NULL;
+}
+
+/*
+ * A tensor up to the value of its `data`, if it is written without spaces and in the order that
+ * clients have from the protocol's examples. False, nothing consumed: the general way decides.
+ */
+static inline bool take_usual_head(struct json_reader *json, struct draft *draft)
+{
+    const char *at = json->at, *end = json->end;
+    enum dtype dtype;
+    if (end - at < 16 || memcmp(at, "{\"name\":\"", 9) != 0) return false;
+    if (json->depth >= json->depth_max || json->depth >= JSON_DEPTH_MAX) return false;
+    const char *quote = json_find_special(at += 9, end);
+    if (end - quote < 16 || memcmp(quote, "\",\"shape\":[", 11) != 0) return false;
+    const char *shape_end = usual_shape(quote + 11, end, draft);
+    if (!shape_end || end - shape_end < 40) return false;
+    if (memcmp(shape_end, "],\"datatype\":", 13) != 0) return false;
+    struct json_reader ahead = *json;
+    ahead.at = shape_end + 13;
+    if (!take_datatype(&ahead, &dtype) || end - ahead.at < 8) return false;
+    if (memcmp(ahead.at, ",\"data\":", 8) != 0) return false;
+    draft->tensor->name = (struct str){at, (size_t)(quote - at)};
+    draft->tensor->tensor.dtype = dtype;
+    draft->seen = HAS_NAME | HAS_SHAPE | HAS_DATATYPE | HAS_DATA;
+    json->at = ahead.at + 8;
+    json->depth++;
+    json->fresh = false;
+    return true;
+}
+
 static enum status read_tensor(struct oip_reader *reader, struct infer_tensor *tensor,
                                struct error *err)
 {
@@ -495,7 +542,10 @@ static enum status read_tensor(struct oip_reader *reader, struct infer_tensor *t
     draft.rank = 0;
     draft.seen = 0;
     *tensor = (struct infer_tensor){.name = STR_EMPTY};
-    TRY(json_open_object(&reader->json, err));
+    if (LIKELY(take_usual_head(&reader->json, &draft)))
+        TRY(decode_data(reader, &draft, err));
+    else
+        TRY(json_open_object(&reader->json, err));
     for (;;) {
         enum member member = MEMBER_OTHER;
         bool more;

@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "protocol/oip_json.c"
 #include "test.h"
 
@@ -392,5 +393,65 @@ TEST(replies)
     EXPECT_STATUS(oip_json_write(&reply, &small, &err), STATUS_EXHAUSTED, err);
     buffer_clear(&small);
     buffer_clear(&out);
+    arena_clear(&arena);
+}
+
+/* In memory of exactly its size, so that a look beyond its end is seen. */
+static enum status read_exactly(struct str text)
+{
+    char *copy CLEANUP(mem_freep) = mem_new(MAX(text.size, (size_t)1));
+    memcpy(copy, text.data, text.size);
+    return read_text((struct str){copy, text.size});
+}
+
+TEST(every_beginning_of_a_request_is_refused_within_its_bounds)
+{
+    static const char *const texts[] = {
+        "{\"inputs\":[{\"name\":\"x\",\"shape\":[1,5],\"datatype\":\"INT64\",\"data\":[1,2,3,4,5]}]"
+        "}",
+        "{\"inputs\":[{\"name\":\"x\",\"shape\":[123456789,0],\"datatype\":\"BOOL\",\"data\":[]}]}",
+        "{\"inputs\": [{\"name\": \"x\", \"shape\": [2], \"datatype\": \"FP32\", \"data\": [1.5, "
+        "2]}]}",
+    };
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct str text = str_of(texts[i]);
+        for (size_t size = 0; size < text.size; size++)
+            EXPECT(read_exactly((struct str){text.data, size}) != STATUS_OK);
+        EXPECT_STATUS(read_exactly(text), STATUS_OK, err);
+    }
+    arena_clear(&arena);
+}
+
+/* The short way for the usual form takes nothing that the general way would not. */
+TEST(the_usual_form_is_as_strict_as_any)
+{
+#define USUAL(name, shape, dtype)                                                                  \
+    "{\"inputs\":[{\"name\":\"" name "\",\"shape\":[" shape "],\"datatype\":\"" dtype              \
+    "\",\"data\":[1,2,3,4,5,6,7,8,9,10]"
+    ACCEPTED(USUAL("x", "2,5", "FP64") "}]}");
+    ACCEPTED(USUAL("x\\u0041", "10", "INT8") "}]}");
+    EXPECT_STR(request.inputs[0].name, STR("xA"));
+    static const char *const texts[] = {
+        USUAL("x", "010", "INT8") "}]}",
+        USUAL("x", "1,-10", "INT8") "}]}",
+        USUAL("x", "10,", "INT8") "}]}",
+        USUAL("x", ",10", "INT8") "}]}",
+        USUAL("x", "1 0", "INT8") "}]}",
+        USUAL("x", "10", "ANY") "}]}",
+        USUAL("x", "10", "INT88") "}]}",
+        USUAL("x\n", "10", "INT8") "}]}",
+        USUAL("\xff", "10", "INT8") "}]}",
+        USUAL("x", "10", "INT8") ",\"name\":\"y\"}]}",
+        USUAL("x", "10", "INT8") ",\"data\":[1]}]}",
+        USUAL("x", "11", "INT8") "}]}",
+        USUAL("x", "9", "INT8") "}]}",
+        USUAL("x", "10", "INT8") "]}",
+        USUAL("x", "1000000000,1000000000,1000000000", "INT8") "}]}",
+    };
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        if (read_exactly(str_of(texts[i])) == STATUS_OK)
+            test_failed(__FILE__, __LINE__, "'%s' was taken", texts[i]);
+    ACCEPTED(USUAL("x", "10", "INT8") ",\"parameters\":{\"a\":1}}]}");
+    EXPECT_INT(request.inputs[0].parameters.count, 1);
     arena_clear(&arena);
 }
