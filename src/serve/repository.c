@@ -81,16 +81,24 @@ static void receive_end(struct mail *mail)
     job_free(job);
 }
 
-static void tell_end(struct repository_job *job)
+/* False if the lane is gone, and with it whoever waited. */
+static bool post_end(struct serve *serve, struct repository_job *job)
 {
-    if (!job->on_done) {
-        job_free(job);
-    } else if (job->lane) {
-        job->mail.receive = receive_end;
-        loop_post(job->lane->loop, &job->mail);
-    } else {
+    bool there = false;
+    pthread_mutex_lock(&serve->mutex);
+    for (size_t i = 0; i < SERVE_LANES_MAX && !there; i++) there = serve->lanes[i] == job->lane;
+    job->mail.receive = receive_end;
+    if (there) loop_post(job->lane->loop, &job->mail);
+    pthread_mutex_unlock(&serve->mutex);
+    return there;
+}
+
+static void tell_end(struct serve *serve, struct repository_job *job)
+{
+    if (job->on_done && !job->lane)
         receive_end(&job->mail);
-    }
+    else if (!job->on_done || !post_end(serve, job))
+        job_free(job);
 }
 
 /* Under the mutex. */
@@ -158,7 +166,7 @@ static void *thread_main(void *context)
         pthread_mutex_lock(&repository->mutex);
         end_job(repository, job);
         pthread_mutex_unlock(&repository->mutex);
-        tell_end(job);
+        tell_end(repository->serve, job);
         pthread_mutex_lock(&repository->mutex);
     }
     pthread_mutex_unlock(&repository->mutex);

@@ -392,3 +392,25 @@ TEST(settings_come_from_the_configuration)
     EXPECT(model->model->warm_cost_ns > 0);
     end(&place);
 }
+
+TEST(a_lane_may_go_while_its_load_runs)
+{
+    struct place place;
+    struct error err;
+    struct control control = {0};
+    place_init(&place);
+    put(&place, "slow/1/model.echo", MODEL "load_delay_us 30000\nend\n");
+    begin(&place, SERVE_CONTROL_EXPLICIT, NULL);
+    EXPECT_STATUS(
+        serve_load(place.serve, place.lane, STR("slow"), NULL, control_done, &control, &err),
+        STATUS_OK, err);
+    (void)usleep(5000);
+    serve_lane_free(place.lane);
+    loop_free(place.loop);
+    (void)usleep(60000);
+    EXPECT(!control.done);
+    EXPECT_INT(serve_in_flight(place.serve), 0);
+    serve_free(place.serve);
+    engine_registry_free(place.engines);
+    file_remove_tree(place.root);
+}
