@@ -211,15 +211,26 @@ static void flushed(struct http_connection *connection)
     }
 }
 
+/* Input was left alone because too much was unsent, and there is room again. */
+static bool may_go_on(const struct http_connection *connection)
+{
+    const struct http_work *work = connection->work;
+    if (connection->state >= HTTP_STATE_WAITING) return false;
+    if (connection->output_size > connection->server->options.pending_output_max) return false;
+    bool unparsed = connection->state == HTTP_STATE_HEAD && work && work->parsed < work->end;
+    return unparsed || connection->readable;
+}
+
 void output_flush(struct http_connection *connection)
 {
-    bool was_full = connection->output_size > connection->server->options.pending_output_max;
-    if (send_all(connection)) {
-        if (was_full && connection->state != HTTP_STATE_WAITING) connection_resume(connection);
-        flushed(connection);
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        wait_for_room(connection);
-    } else {
+    bool sent = send_all(connection);
+    if (!sent && errno != EAGAIN && errno != EWOULDBLOCK) {
         connection_close(connection);
+        return;
     }
+    if (UNLIKELY(may_go_on(connection))) connection_resume(connection);
+    if (sent)
+        flushed(connection);
+    else
+        wait_for_room(connection);
 }

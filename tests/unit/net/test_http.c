@@ -560,6 +560,20 @@ TEST(blobs_are_sent_from_where_they_are)
     fixture_close(&f);
 }
 
+/* More is unsent than is allowed, for many turns; then the next request has its turn. */
+TEST(what_follows_a_large_answer_is_answered)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct http_server_options){0});
+    (void)fixture_talk(&f, STR("GET /blobs HTTP/1.1\r\n" H "\r\nGET /blobs HTTP/1.1\r\n" H "\r\n"
+                               "GET / HTTP/1.1\r\n" H "\r\n"));
+    fixture_turns(&f, 200);
+    EXPECT_INT(f.requests, 3);
+    EXPECT(str_ends_with(buffer_view(&f.received), STR(OK_EMPTY)));
+    EXPECT_INT(f.releases, 2);
+    fixture_close(&f);
+}
+
 TEST(blobs_are_released_when_nobody_reads)
 {
     struct fixture f;
