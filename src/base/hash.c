@@ -88,12 +88,27 @@ void hmac_sha256(struct str key, struct str bytes, uint8_t digest[SHA256_SIZE])
     assert(size == SHA256_SIZE);
 }
 
-void sha256_hex(const uint8_t digest[SHA256_SIZE], char text[SHA256_HEX_SIZE])
+static void print_hex(const uint8_t *bytes, size_t size, char *text)
 {
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < SHA256_SIZE; i++) {
-        text[2 * i] = digits[digest[i] >> 4];
-        text[2 * i + 1] = digits[digest[i] & 15];
+    for (size_t i = 0; i < size; i++) {
+        text[2 * i] = digits[bytes[i] >> 4];
+        text[2 * i + 1] = digits[bytes[i] & 15];
     }
-    text[SHA256_HEX_SIZE - 1] = '\0';
+    text[2 * size] = '\0';
+}
+
+void sha256_hex(const uint8_t digest[SHA256_SIZE], char text[SHA256_HEX_SIZE])
+{
+    print_hex(digest, SHA256_SIZE, text);
+}
+
+bool md5_hex(struct str bytes, char text[MD5_HEX_SIZE])
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned size;
+    if (EVP_Digest(bytes.data, bytes.size, digest, &size, EVP_md5(), NULL) != 1) return false;
+    assert(2 * size + 1 == MD5_HEX_SIZE);
+    print_hex(digest, size, text);
+    return true;
 }

@@ -36,6 +36,13 @@ enum status sha256_of_file(const char *path, uint8_t ret_digest[SHA256_SIZE],
 
 void hmac_sha256(struct str key, struct str bytes, uint8_t digest[SHA256_SIZE]);
 
+/*
+ * MD5 in lower-case hexadecimal, for what others sign with it: never for security. False if this
+ * system's OpenSSL refuses to (FIPS).
+ */
+#define MD5_HEX_SIZE 33
+bool md5_hex(struct str bytes, char text[MD5_HEX_SIZE]) FALLIBLE;
+
 /* Lower-case hexadecimal, NUL-terminated. */
 void sha256_hex(const uint8_t digest[SHA256_SIZE], char text[SHA256_HEX_SIZE]);
 

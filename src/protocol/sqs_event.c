@@ -66,6 +66,7 @@ static enum status read_member(struct json_reader *reader, struct str key,
     if (str_equal(key, STR("receiptHandle")))
         return json_read_string(reader, &record->receipt_handle, err);
     if (str_equal(key, STR("body"))) return json_read_string(reader, &record->body, err);
+    if (str_equal(key, STR("md5OfBody"))) return json_read_string(reader, &record->body_md5, err);
     if (str_equal(key, STR("eventSourceARN")))
         return json_read_string(reader, &record->event_source_arn, err);
     if (str_equal(key, STR("attributes"))) return read_attributes(reader, record, err);
@@ -78,7 +79,7 @@ static enum status read_record(struct json_reader *reader, struct sqs_record *re
                                struct error *err)
 {
     struct sqs_record record = {STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY,
-                                STR_EMPTY, STR_EMPTY, 0,         0};
+                                STR_EMPTY, STR_EMPTY, STR_EMPTY, 0,         0};
     bool body = false;
     TRY(json_open_object(reader, err));
     for (;;) {

@@ -20,6 +20,7 @@ struct sqs_record {
     struct str message_id;
     struct str receipt_handle;
     struct str body;
+    struct str body_md5;         /* hexadecimal, as the queue computed it */
     struct str group_id;         /* attributes.MessageGroupId of a FIFO queue */
     struct str deduplication_id; /* attributes.MessageDeduplicationId */
     struct str event_source_arn;

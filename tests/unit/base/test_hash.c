@@ -40,6 +40,16 @@ TEST(hmac_of_rfc_4231)
     EXPECT_TEXT(hex_of(digest), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
+/* RFC 1321, A.5. */
+TEST(md5_of_rfc_1321)
+{
+    char text[MD5_HEX_SIZE];
+    REQUIRE(md5_hex(STR("message digest"), text));
+    EXPECT_TEXT(text, "f96b697d7cb7938d525a2f31aaf161d0");
+    REQUIRE(md5_hex(STR_EMPTY, text));
+    EXPECT_TEXT(text, "d41d8cd98f00b204e9800998ecf8427e");
+}
+
 TEST(files)
 {
     uint8_t digest[SHA256_SIZE], expected[SHA256_SIZE];
