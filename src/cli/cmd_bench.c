@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/load.h"
 #include "cli/local.h"
-#include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/sample.h"
 #include "protocol/oip_json.h"
@@ -165,7 +165,7 @@ static enum status print(struct bench *bench, struct error *err)
     }
     uint64_t answers = 0;
     for (size_t i = 0; i < bench->row_count; i++) answers += bench->rows[i].result.answers;
-    TRY(output_flush(&out, bench->context->out, err));
+    TRY(console_flush(&out, bench->context->out, err));
     if (answers > 0) return STATUS_OK;
     return fail(err, STATUS_UNAVAILABLE, "not one request was answered with success");
 }
@@ -176,7 +176,7 @@ static enum status make_body(struct bench *bench, const struct infer_spec *spec,
 {
     const struct config *config = bench->context->config;
     if (*config->bench_data)
-        return output_read_file(config->bench_data, BENCH_BODY_MAX, &bench->body, err);
+        return console_read_file(config->bench_data, BENCH_BODY_MAX, &bench->body, err);
     struct infer_request request;
     struct prng prng;
     bool guessed;

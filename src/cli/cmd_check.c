@@ -1,7 +1,7 @@
 /* `slipway check`: the gate before production. */
 #include "cli/check.h"
 #include "cli/command.h"
-#include "cli/output.h"
+#include "cli/console.h"
 
 /* The exit code of a model that did not pass: sysexits.h's "data format error". */
 enum { EXIT_NOT_PASSED = 65 };
@@ -12,7 +12,7 @@ static enum status write_junit(const char *path, const struct report *report, st
     struct buffer text;
     buffer_init(&text, REPORT_SIZE_MAX);
     report_print_junit(report, "slipway check", &text);
-    enum status status = output_write_file(path, buffer_view(&text), err);
+    enum status status = console_write_file(path, buffer_view(&text), err);
     buffer_clear(&text);
     return status;
 }
@@ -26,7 +26,7 @@ static enum status print(struct command_context *context, const struct report *r
         report_print_json(report, &text);
     else
         report_print(report, context->color, &text);
-    return output_flush(&text, context->out, err);
+    return console_flush(&text, context->out, err);
 }
 
 static enum status check(struct command_context *context, struct report *report, struct error *err)

@@ -1,7 +1,7 @@
 /* `slipway doctor`: what keeps a server from running well here. */
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/doctor.h"
-#include "cli/output.h"
 
 /* sysexits.h's "unavailable": a server would not start, or not work. */
 enum { EXIT_ILL = 69 };
@@ -19,5 +19,5 @@ enum status cmd_doctor(struct command_context *context, struct error *err)
         report_print(&report, context->color, &text);
     if (report_count(&report, VERDICT_FAIL) > 0) context->exit_code = EXIT_ILL;
     report_clear(&report);
-    return output_flush(&text, context->out, err);
+    return console_flush(&text, context->out, err);
 }

@@ -2,9 +2,9 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/compare.h"
+#include "cli/console.h"
 #include "cli/input.h"
 #include "cli/local.h"
-#include "cli/output.h"
 #include "cli/remote.h"
 #include "protocol/bare.h"
 #include "protocol/oip_binary.h"
@@ -33,7 +33,7 @@ static enum status read_request(struct inference *inference, struct error *err)
                             err));
     if (config->infer_input.count > 0) return STATUS_OK;
     const char *path = *config->infer_file ? config->infer_file : "-";
-    TRY(output_read_file(path, INFER_SIZE_MAX, &inference->text, err));
+    TRY(console_read_file(path, INFER_SIZE_MAX, &inference->text, err));
     enum status status =
         input_read_text(buffer_view(&inference->text), (enum input_format)config->infer_format,
                         &inference->spec, &inference->request, err);
@@ -240,7 +240,7 @@ static enum status print(struct inference *inference, struct error *err)
                                              : oip_json_write(&inference->reply, &out, err);
         buffer_add_byte(&out, '\n');
     }
-    if (status == STATUS_OK) return output_flush(&out, inference->context->out, err);
+    if (status == STATUS_OK) return console_flush(&out, inference->context->out, err);
     buffer_clear(&out);
     return status;
 }

@@ -2,8 +2,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/local.h"
-#include "cli/output.h"
 #include "protocol/bare.h"
 #include "protocol/oip_json.h"
 #include "protocol/sqs_event.h"
@@ -74,7 +74,7 @@ static enum status run_record(struct invocation *invocation, const struct sqs_re
     }
     buffer_add_byte(&line, '\n');
     arena_reset(&invocation->arena);
-    return output_flush(&line, invocation->context->out, err);
+    return console_flush(&line, invocation->context->out, err);
 }
 
 static enum status run_event(struct invocation *invocation, struct str text, struct arena *arena,
@@ -97,7 +97,7 @@ static enum status run_file(struct invocation *invocation, const char *path, str
     struct arena arena;
     buffer_init(&text, EVENT_SIZE_MAX);
     arena_init(&arena, EVENT_MEMORY_MAX);
-    enum status status = output_read_file(path, EVENT_SIZE_MAX, &text, err);
+    enum status status = console_read_file(path, EVENT_SIZE_MAX, &text, err);
     if (status == STATUS_OK)
         status = fail_while(err, run_event(invocation, buffer_view(&text), &arena, err),
                             "event '%s'", path);

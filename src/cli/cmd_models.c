@@ -2,8 +2,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/local.h"
-#include "cli/output.h"
 #include "cli/remote.h"
 
 enum { OUTPUT_SIZE_MAX = 64 * 1024 * 1024, INDEX_MEMORY_MAX = 64 * 1024 * 1024 };
@@ -156,7 +156,7 @@ enum status cmd_models(struct command_context *context, struct error *err)
     struct buffer out;
     buffer_init(&out, OUTPUT_SIZE_MAX);
     enum status status = ask(context, &out, err);
-    if (status == STATUS_OK) return output_flush(&out, context->out, err);
+    if (status == STATUS_OK) return console_flush(&out, context->out, err);
     buffer_clear(&out);
     return status;
 }

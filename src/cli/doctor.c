@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
-#include "cli/output.h"
+#include "cli/console.h"
 #include "engine/host.h"
 #include "engine/loader.h"
 
@@ -98,7 +98,7 @@ static void read_line(const char *path, struct buffer *out)
 {
     struct error ignored;
     buffer_reset(out);
-    if (output_read_file(path, SMALL_TEXT_MAX - 1, out, &ignored) != STATUS_OK) buffer_reset(out);
+    if (console_read_file(path, SMALL_TEXT_MAX - 1, out, &ignored) != STATUS_OK) buffer_reset(out);
     size_t end = str_find(buffer_view(out), '\n');
     if (end != SIZE_MAX) out->size = end;
 }

@@ -2,6 +2,7 @@
 #include "cli/local.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "engine/loader.h"
 #include "loop/loop.h"
@@ -55,12 +56,16 @@ enum status local_open(const struct local_options *options, struct local **ret_l
                        struct error *err)
 {
     struct metrics_process before, after;
+    /* What a server logs of its models' loading, a command tells in its own way. */
+    enum log_level level = log_get_level();
+    log_set_level(LOG_LEVEL_OFF);
     process_read(&before);
     uint64_t start_ns = clock_monotonic_ns();
     struct local *local = MEM_NEW(struct local);
     local->path = mem_copy_text(options->path);
     local->engines = engine_registry_new(options->engine_directory);
     enum status status = start(local, options, err);
+    log_set_level(MAX(level, LOG_LEVEL_WARNING));
     if (status != STATUS_OK) {
         local_close(local);
         return status;

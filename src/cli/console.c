@@ -1,5 +1,5 @@
 /* Output of commands. */
-#include "cli/output.h"
+#include "cli/console.h"
 
 #include "base/mem.h"
 
@@ -8,7 +8,7 @@
 
 enum { CELL_SIZE_MAX = 1024, READ_STEP = 64 * 1024 };
 
-enum status output_flush(struct buffer *text, FILE *stream, struct error *err)
+enum status console_flush(struct buffer *text, FILE *stream, struct error *err)
 {
     bool failed = buffer_failed(text);
     size_t size = text->size;
@@ -20,7 +20,7 @@ enum status output_flush(struct buffer *text, FILE *stream, struct error *err)
     return STATUS_OK;
 }
 
-enum status output_write_file(const char *path, struct str text, struct error *err)
+enum status console_write_file(const char *path, struct str text, struct error *err)
 {
     FILE *file = fopen(path, "we");
     if (!file) return fail_errno(err, errno, "opening '%s' for writing", path);
@@ -47,8 +47,8 @@ static enum status read_stream(FILE *file, const char *path, size_t size_max, st
     return ferror(file) ? fail_errno(err, errno, "reading '%s'", path) : STATUS_OK;
 }
 
-enum status output_read_file(const char *path, size_t size_max, struct buffer *out,
-                             struct error *err)
+enum status console_read_file(const char *path, size_t size_max, struct buffer *out,
+                              struct error *err)
 {
     if (strcmp(path, "-") == 0) return read_stream(stdin, "standard input", size_max, out, err);
     FILE *file = fopen(path, "re");

@@ -1,21 +1,21 @@
 /*
  * What commands print: text collected in a buffer, then written whole; small helpers for tables.
  */
-#ifndef CLI_OUTPUT_H
-#define CLI_OUTPUT_H
+#ifndef CLI_CONSOLE_H
+#define CLI_CONSOLE_H
 
 #include "base/str.h"
 
 /* Writes the text to the stream and clears the buffer. EXHAUSTED if the buffer was too small. */
-enum status output_flush(struct buffer *text, FILE *stream, struct error *err) FALLIBLE;
+enum status console_flush(struct buffer *text, FILE *stream, struct error *err) FALLIBLE;
 
 /* Replaces a file's content by the text. */
-enum status output_write_file(const char *path, struct str text, struct error *err) FALLIBLE;
+enum status console_write_file(const char *path, struct str text, struct error *err) FALLIBLE;
 
 /* A whole file, or standard input for "-", at most size_max bytes; the caller has initialised the
  * buffer. */
-enum status output_read_file(const char *path, size_t size_max, struct buffer *out,
-                             struct error *err) FALLIBLE;
+enum status console_read_file(const char *path, size_t size_max, struct buffer *out,
+                              struct error *err) FALLIBLE;
 
 /*
  * Columns: each cell is text; widths follow from the content. Numbers stand to the right.

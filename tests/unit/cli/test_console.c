@@ -1,4 +1,4 @@
-#include "cli/output.c"
+#include "cli/console.c"
 #include "test.h"
 
 TEST(columns_line_up_and_numbers_stand_right)
@@ -20,11 +20,11 @@ TEST(files_are_read_up_to_a_limit)
     struct buffer text;
     struct error err;
     buffer_init(&text, 1 << 20);
-    EXPECT_STATUS(output_read_file("/proc/self/status", 1 << 19, &text, &err), STATUS_OK, err);
+    EXPECT_STATUS(console_read_file("/proc/self/status", 1 << 19, &text, &err), STATUS_OK, err);
     EXPECT(text.size > 100);
     buffer_reset(&text);
-    EXPECT_STATUS(output_read_file("/proc/self/status", 10, &text, &err), STATUS_EXHAUSTED, err);
-    EXPECT_STATUS(output_read_file("/nowhere", 10, &text, &err), STATUS_NOT_FOUND, err);
-    EXPECT_STATUS(output_write_file("/nowhere/x", STR("a"), &err), STATUS_NOT_FOUND, err);
+    EXPECT_STATUS(console_read_file("/proc/self/status", 10, &text, &err), STATUS_EXHAUSTED, err);
+    EXPECT_STATUS(console_read_file("/nowhere", 10, &text, &err), STATUS_NOT_FOUND, err);
+    EXPECT_STATUS(console_write_file("/nowhere/x", STR("a"), &err), STATUS_NOT_FOUND, err);
     buffer_clear(&text);
 }
