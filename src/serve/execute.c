@@ -242,8 +242,8 @@ static void view_output(const struct slipway_tensor *whole, int64_t rows,
     *view = *whole;
     if (whole->dtype == DTYPE_ANY) return;
     uint64_t row_size = rows > 0 ? whole->byte_size / (uint64_t)rows : 0;
-    memcpy(dims, whole->dims, whole->rank * sizeof *dims);
     dims[0] = call->item.rows;
+    for (uint32_t i = 1; i < whole->rank; i++) dims[i] = whole->dims[i];
     view->dims = dims;
     view->byte_size = row_size * (uint64_t)call->item.rows;
     if (row_size) view->data = (char *)whole->data + row_size * (uint64_t)call->row;
