@@ -72,9 +72,10 @@ lint: setup-test ## format, clang-tidy, include rules, house rules
 	tools/lint build/release
 
 .PHONY: docs
-docs: build ## docs/options.md and docs/errors.md from the tables
+docs: build ## docs/options.md, errors.md and metrics.md from the tables
 	build/release/slipway config --docs > docs/options.md
 	build/release/slipway config --errors > docs/errors.md
+	build/release/slipway config --metrics > docs/metrics.md
 
 .PHONY: bench
 bench: ## the benchmarks; results in docs/performance.md

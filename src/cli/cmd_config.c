@@ -1,6 +1,7 @@
 /* `slipway config`: the settings in effect with their origins, or a page made from the tables. */
 #include "cli/command.h"
 #include "cli/document.h"
+#include "watch/metrics.h"
 
 enum { PAGE_SIZE_MAX = 1024 * 1024 };
 
@@ -39,15 +40,19 @@ enum status cmd_config(struct command_context *context, struct error *err)
 {
     const struct config *config = context->config;
     bool completion = config->config_completion != CONFIG_SHELL_NONE;
-    if (config->config_docs + config->config_errors + config->config_man + completion > 1)
+    if (config->config_docs + config->config_errors + config->config_metrics + config->config_man +
+            completion >
+        1)
         return fail(err, STATUS_INVALID_ARGUMENT,
-                    "give one of --docs, --errors, --man, --completion");
+                    "give one of --docs, --errors, --metrics, --man, --completion");
     struct buffer page;
     buffer_init(&page, PAGE_SIZE_MAX);
     if (config->config_docs)
         document_options(&page);
     else if (config->config_errors)
         document_errors(&page);
+    else if (config->config_metrics)
+        metrics_write_document(&page);
     else if (config->config_man)
         document_man(&page);
     else if (completion)

@@ -1,0 +1,199 @@
+"""The commands, as a person types them."""
+import json
+import os
+import subprocess
+import xml.etree.ElementTree
+
+import pytest
+
+from slipway import BINARY, MODELS
+
+BODY = json.dumps([1, 2, 3, 4, 5])
+# libtorch's threads and the leak checker do not get on; leaks are looked for where models are served.
+ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+
+
+def run(*arguments, stdin=None, code=0):
+    done = subprocess.run([BINARY, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=300,
+                          env=ENVIRONMENT)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def event(*bodies, md5=None):
+    records = [{"messageId": str(i), "body": body, **({"md5OfBody": md5} if md5 else {})}
+               for i, body in enumerate(bodies)]
+    return json.dumps({"Records": records})
+
+
+# ---- invoke
+
+
+def test_invoke_prints_one_line_per_record(tmp_path):
+    path = tmp_path / "event.json"
+    path.write_text(event("[1,2,3,4,5]", "[0,0,0,0,0]"))
+    assert run("invoke", MODELS / "doubleit", path).stdout == "[2,4,6,8,10]\n[0,0,0,0,0]\n"
+
+
+def test_invoke_takes_a_file_and_standard_input():
+    model = MODELS / "doubleit" / "1" / "model.pt"
+    assert run("invoke", model, "-", stdin=event(BODY)).stdout == "[2,4,6,8,10]\n"
+
+
+def test_invoke_warns_of_a_stale_digest():
+    done = run("invoke", MODELS / "doubleit", "-", stdin=event("[1]", md5="0" * 32))
+    assert done.stdout == "[2]\n" and "md5OfBody" in done.stderr
+    done = run("invoke", MODELS / "doubleit", "-",
+               stdin=event("[1,2,3,4,5]", md5="9244013098e13300d3c599dc2a8a7e07"))
+    assert "md5OfBody" not in done.stderr
+
+
+def test_invoke_goes_on_after_a_bad_record():
+    done = run("invoke", MODELS / "doubleit", "-", stdin=event("[1]", "oops", "[3]"), code=65)
+    assert done.stdout == "[2]\nnull\n[6]\n" and "record failed" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Records":3}', '{"Records":[{}]}'])
+def test_invoke_refuses_what_is_no_event(text):
+    assert run("invoke", MODELS / "doubleit", "-", stdin=text, code=65).stdout == ""
+
+
+def test_invoke_names_what_is_missing():
+    assert "slipway invoke models/doubleit event.json" in run("invoke", code=65).stderr
+    assert "nowhere" in run("invoke", "/nowhere", "-", stdin=event("[1]"), code=66).stderr
+
+
+# ---- check
+
+
+def test_check_passes_and_reports(tmp_path):
+    junit = tmp_path / "report.xml"
+    report = json.loads(run("check", MODELS / "iris", "--json", "--junit", junit, "--runs", "5").stdout)
+    assert report["passed"] and report["failures"] == 0
+    checks = {item["check"]: item for item in report["items"]}
+    for name in ("load", "digest", "signature", "determinism", "batching", "nan", "memory"):
+        assert name in checks, name
+    assert checks["batching"]["verdict"] == "PASS"
+    assert any(name.startswith("case ") for name in checks)
+    suites = xml.etree.ElementTree.parse(junit).getroot()
+    assert suites.tag == "testsuites" and int(suites.get("tests")) == len(report["items"])
+
+
+def case_model(directory, case):
+    """doubleit with one case of its own."""
+    (directory / "1").mkdir(parents=True)
+    (directory / "1" / "model.pt").write_bytes((MODELS / "doubleit" / "1" / "model.pt").read_bytes())
+    (directory / "cases").mkdir()
+    (directory / "cases" / "one.json").write_text(json.dumps(case))
+    return directory
+
+
+REQUEST = {"inputs": [{"name": "x", "shape": [2], "datatype": "INT64", "data": [1, 2]}]}
+
+
+def expect(data):
+    return {"outputs": [{"name": "OUTPUT__0", "shape": [2], "datatype": "INT64", "data": data}]}
+
+
+def test_check_finds_the_wrong_value(tmp_path):
+    model = case_model(tmp_path / "m", {"request": REQUEST, "expect": expect([2, 5])})
+    out = run("check", model, "--runs", "2", code=65).stdout
+    assert "FAIL  case one" in out and "worst at [1]: got 4, expected 5" in out
+
+
+def test_check_refuses_a_case_that_checks_nothing(tmp_path):
+    model = case_model(tmp_path / "m", {"request": REQUEST, "expcet": expect([2, 4])})
+    assert "unknown member 'expcet'" in run("check", model, "--runs", "2", code=65).stdout
+
+
+def test_check_knows_expected_errors(tmp_path):
+    model = case_model(tmp_path / "m", {"request": {"inputs": []}, "expect_error": "input"})
+    assert "refused as expected" in run("check", model, "--runs", "2").stdout
+
+
+def test_check_holds_to_budgets():
+    out = run("check", MODELS / "doubleit", "--runs", "5", "--latency-p99-max", "1ns", "--memory-max", "1MiB",
+              code=65).stdout
+    assert "FAIL  latency p99" in out and "FAIL  memory" in out
+
+
+def test_check_of_a_broken_file(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes((MODELS / "doubleit" / "1" / "model.pt").read_bytes()[:500])
+    assert "FAIL  load" in run("check", path, code=65).stdout
+
+
+def test_check_warns_without_cases(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes((MODELS / "iris" / "1" / "model.pt").read_bytes())
+    assert "WARN  cases" in run("check", path, "--runs", "2").stdout
+    run("check", path, "--runs", "2", "--strict", code=65)
+
+
+# ---- infer, models, bench
+
+
+def test_infer_here():
+    arguments = ("infer", "--local", MODELS / "doubleit", "--output", "array")
+    assert run(*arguments, "--input", "x=1,2,3,4,5").stdout == "[2,4,6,8,10]\n"
+    assert run(*arguments, stdin=BODY).stdout == "[2,4,6,8,10]\n"
+
+
+def test_infer_from_a_server(server):
+    url = f"http://127.0.0.1:{server.port}"
+    reply = json.loads(run("infer", "doubleit", "--url", url, "--input", "x=1,2,3,4,5").stdout)
+    assert reply["model_name"] == "doubleit" and reply["outputs"][0]["data"] == [2, 4, 6, 8, 10]
+    table = run("infer", "doubleit", "--url", url, "--input", "x=1,2", "--output", "table").stdout
+    assert "doubleit, version 1" in table and "2  4" in table
+    rows = "5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n"
+    plain = json.loads(run("infer", "iris", "--url", url, stdin=rows).stdout)
+    binary = json.loads(run("infer", "iris", "--url", url, "--binary", stdin=rows).stdout)
+    assert plain["outputs"][0]["shape"] == [2, 3]
+    assert plain["outputs"][0]["data"] == binary["outputs"][0]["data"]
+
+
+def test_infer_tells_the_servers_words(server):
+    url = f"http://127.0.0.1:{server.port}"
+    done = run("infer", "nosuch", "--url", url, "--input", "x=1", code=65)
+    assert "Request for unknown model: 'nosuch' is not found" in done.stderr
+    assert "127.0.0.1:1" in run("infer", "m", "--url", "http://127.0.0.1:1", "--input", "x=1", code=69).stderr
+
+
+def test_models_lists_and_refuses(server):
+    url = f"http://127.0.0.1:{server.port}"
+    assert "doubleit" in run("models", "--url", url).stdout
+    assert {"name": "doubleit", "version": "1", "state": "READY"}.items() <= next(
+        row for row in json.loads(run("models", "--url", url, "--json").stdout) if row["name"] == "doubleit").items()
+    assert "doubleit" in run("models", MODELS / "doubleit").stdout
+
+
+def test_bench_counts(server):
+    url = f"http://127.0.0.1:{server.port}"
+    out = run("bench", url, "--model", "iris", "--concurrency", "1,4", "--duration", "200ms", "--warmup", "50ms",
+              "--json").stdout
+    results = json.loads(out)["results"]
+    assert [row["concurrency"] for row in results] == [1, 4]
+    for row in results:
+        assert row["answers"] > 0 and row["refused"] == 0 and row["broken"] == 0
+        assert 0 < row["p50_us"] <= row["p99_us"] <= row["max_us"]
+    out = run("bench", url, "--model", "iris", "--concurrency", "4", "--rate", "200", "--duration", "500ms",
+              "--warmup", "0", "--json").stdout
+    assert 80 <= json.loads(out)["results"][0]["answers"] <= 101
+
+
+def test_bench_here():
+    out = run("bench", MODELS / "iris", "--concurrency", "8", "--duration", "100ms", "--warmup", "20ms").stdout
+    assert "requests/s" in out
+
+
+# ---- doctor, metrics
+
+
+def test_doctor():
+    report = json.loads(run("doctor", "--http-port", "0", MODELS, "--json").stdout)
+    assert report["passed"]
+    assert "FAIL" in run("doctor", "--http-port", "0", "/nowhere", code=69).stdout
+
+
+def test_doctor_finds_a_taken_port(server):
+    assert "is in use" in run("doctor", "--http-port", str(server.port), code=69).stdout
