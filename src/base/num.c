@@ -216,12 +216,13 @@ static void exact_text_shorten(struct exact_text *text, struct str token)
 
 static void exact_text_make(struct exact_text *text, struct str token)
 {
-    if (token.size >= sizeof text->data) {
+    size_t size = token.size;
+    if (size > sizeof text->data - 1) {
         exact_text_shorten(text, token);
         return;
     }
-    memcpy(text->data, token.data, token.size);
-    text->data[token.size] = '\0';
+    memcpy(text->data, token.data, size);
+    memset(text->data + size, 0, 1); /* gcc 12 sees an overflow in a plain store */
 }
 
 double num_exact_double(struct str token)

@@ -139,6 +139,7 @@ static int run(const struct command_row *row, const char *program, const char *c
         struct command_context context = {.row = row,
                                           .program = program,
                                           .config = &config,
+                                          .request = &request,
                                           .out = stdout,
                                           .color = wants_color(config.common_color, STDOUT_FILENO)};
         exit_code = run_with(&context);

@@ -1,0 +1,80 @@
+/* Settings to parts. */
+#include "app/app.h"
+
+#include "base/mem.h"
+#include "engine/host.h"
+
+static uint32_t choose_thread_count(const struct config *config)
+{
+    uint64_t wanted = config->http_threads ? config->http_threads : host_processor_count("");
+    return (uint32_t)MIN(wanted, (uint64_t)SERVE_LANES_MAX);
+}
+
+static enum serve_control control_of(const struct config *config)
+{
+    switch ((enum config_control)config->model_control_mode) {
+    case CONFIG_CONTROL_NONE: return SERVE_CONTROL_NONE;
+    case CONFIG_CONTROL_POLL: return SERVE_CONTROL_POLL;
+    case CONFIG_CONTROL_EXPLICIT: return SERVE_CONTROL_EXPLICIT;
+    }
+    return SERVE_CONTROL_NONE;
+}
+
+/* What --model-repository names, then what was given without the flag. The list is the caller's. */
+static const char **list_repositories(const struct config *config, size_t *ret_count)
+{
+    size_t named = config->model_repository.count, plain = config->positionals.count;
+    const char **list = mem_new_zeroed(named + plain + 1, sizeof *list);
+    for (size_t i = 0; i < named; i++) list[i] = config->model_repository.items[i];
+    for (size_t i = 0; i < plain; i++) list[named + i] = config->positionals.items[i];
+    *ret_count = named + plain;
+    return list;
+}
+
+static struct serve_options serve_options_of(const struct config *config, const struct app *app)
+{
+    return (struct serve_options){
+        .engines = app->engines,
+        .control = control_of(config),
+        .startup = config->model_load.items,
+        .startup_count = config->model_load.count,
+        .poll_interval_ms = config->model_poll_interval_ns / NS_PER_MS,
+        .lane_count = app->thread_count,
+        .load_threads = (uint32_t)config->model_load_threads,
+        .engine_threads = (uint32_t)config->engine_threads,
+        .queue_size_max = (uint32_t)config->queue_size_max,
+        .bytes_in_flight_max = config->memory_request_bytes_max,
+        .cache_size_max = config->cache_bytes_max,
+        .load_size_max = config->model_load_bytes_max,
+        .inline_cost_max_ns = config->inline_cost_max_ns,
+        .inline_turn_max_ns = config->inline_turn_max_ns,
+        .execution_limit_ns = config->model_execution_limit_ns,
+    };
+}
+
+enum status app_open(const struct config *config, struct app **ret_app, struct error *err)
+{
+    struct app *app = MEM_NEW(struct app);
+    const char *directory = config->engine_directory;
+    app->thread_count = choose_thread_count(config);
+    app->engines = engine_registry_new(*directory ? directory : NULL);
+    struct serve_options options = serve_options_of(config, app);
+    const char **repositories = list_repositories(config, &options.repository_count);
+    options.repositories = repositories;
+    enum status status = serve_new(&options, &app->serve, err);
+    mem_free(repositories);
+    if (status != STATUS_OK) {
+        app_close(app);
+        return status;
+    }
+    *ret_app = app;
+    return STATUS_OK;
+}
+
+void app_close(struct app *app)
+{
+    if (!app) return;
+    serve_free(app->serve);
+    engine_registry_free(app->engines);
+    mem_free(app);
+}

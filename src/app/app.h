@@ -1,0 +1,34 @@
+/*
+ * The parts of a serving process, put together from the settings: the one place that names
+ * implementations. Who faces clients (server, later worker and lambda) gets an app.
+ *
+ *   struct app *app;
+ *   TRY(app_open(&config, &app, err));
+ *   ... app->serve ...
+ *   app_close(app);
+ *
+ * Made and ended by the main thread.
+ */
+#ifndef APP_APP_H
+#define APP_APP_H
+
+#include "config/config.h"
+#include "engine/loader.h"
+#include "serve/serve.h"
+
+struct app {
+    struct engine_registry *engines;
+    struct serve *serve;
+    uint32_t thread_count; /* loop threads, and so lanes: the setting, or one per processor */
+};
+
+/*
+ * Opens the engine registry and starts loading models in the background. Borrows the config for as
+ * long as the app lives. Fails if a repository cannot be read.
+ */
+enum status app_open(const struct config *config, struct app **ret_app, struct error *err) FALLIBLE;
+
+/* Waits for loads that run, unloads all models. Accepts NULL. */
+void app_close(struct app *app);
+
+#endif

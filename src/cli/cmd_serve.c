@@ -1,0 +1,193 @@
+/* `slipway serve`: models behind HTTP, until a signal. */
+#include "app/app.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "config/environment.h"
+#include "server/notify.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* While something is waited for, signals are looked at this often. */
+enum { SIGNAL_LOOK_NS = 10 * 1000 * 1000 };
+
+static struct server_options server_options_of(const struct config *config, const struct app *app)
+{
+    return (struct server_options){
+        .serve = app->serve,
+        .name = config->server_name,
+        .address = config->http_address,
+        .port = (uint16_t)config->http_port,
+        .thread_count = app->thread_count,
+        .busy_poll_ns = config->http_busy_poll_ns,
+        .access_log = config->http_access_log,
+        .metrics = config->metrics_enabled,
+        .http =
+            {
+                .header_size_max = config->http_header_bytes_max,
+                .body_size_max = config->http_body_bytes_max,
+                .connection_count_max =
+                    (uint32_t)MAX(config->http_connections_max / app->thread_count, UINT64_C(1)),
+                .idle_timeout_ns = config->http_idle_timeout_ns,
+                .header_timeout_ns = config->http_header_timeout_ns,
+                .body_timeout_ns = config->http_body_timeout_ns,
+                .write_timeout_ns = config->http_write_timeout_ns,
+                .compression_size_min = config->http_compression_min_bytes,
+                .server_name = *config->http_server_header ? config->http_server_header : NULL,
+            },
+    };
+}
+
+/* Blocked in this thread, and so in those that it starts: only signals_wait sees them. */
+static void signals_block(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL); /* cannot fail with these arguments */
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static enum status write_port_file(const char *path, uint16_t port, struct error *err)
+{
+    if (!*path) return STATUS_OK;
+    char text[16], temporary[4200];
+    int length = snprintf(text, sizeof text, "%u\n", port);
+    (void)snprintf(temporary, sizeof temporary, "%s.new", path);
+    int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (file < 0) return fail_errno(err, errno, "writing the port to '%s'", temporary);
+    bool written = write(file, text, (size_t)length) == length;
+    int problem = written ? 0 : errno;
+    close(file);
+    if (!written) return fail_errno(err, problem, "writing the port to '%s'", temporary);
+    /* Renamed, so that a reader never sees half a number. */
+    if (rename(temporary, path) != 0) return fail_errno(err, errno, "renaming to '%s'", path);
+    return STATUS_OK;
+}
+
+static void tell_manager(const char *state)
+{
+    struct error err;
+    if (notify_systemd(environment_get("NOTIFY_SOCKET"), state, &err) != STATUS_OK)
+        log_warning("service manager not told", LOG_TEXT("error", err.message));
+}
+
+/* The next signal, or 0 if none came within `timeout_ns`. */
+static int next_signal(const sigset_t *set, uint64_t timeout_ns)
+{
+    struct timespec timeout = {(time_t)(timeout_ns / NS_PER_S), (long)(timeout_ns % NS_PER_S)};
+    int number = sigtimedwait(set, NULL, &timeout);
+    return number > 0 ? number : 0;
+}
+
+static bool ends_server(int signal_number)
+{
+    return signal_number == SIGTERM || signal_number == SIGINT;
+}
+
+/* Waits until the models are loaded, as far as they can be; a signal that ends the server, or 0. */
+static int wait_for_models(const sigset_t *set, struct serve *serve)
+{
+    while (!serve_wait_started(serve, SIGNAL_LOOK_NS)) {
+        int number = next_signal(set, 0);
+        if (ends_server(number)) return number;
+    }
+    if (serve_is_ready(serve))
+        log_info("ready");
+    else
+        log_warning("not ready: not every model could be loaded");
+    tell_manager("READY=1");
+    return 0;
+}
+
+/* What may change without a restart: the rows of options.def with CONFIG_RELOAD. */
+static void reload(const struct command_context *context, struct server *server)
+{
+    struct config fresh;
+    struct error err;
+    config_init(&fresh);
+    if (config_load(&fresh, context->request, &err) == STATUS_OK) {
+        log_set_level((enum log_level)fresh.log_level);
+        log_set_format((enum log_format)fresh.log_format);
+        server_set_access_log(server, fresh.http_access_log);
+        log_info("settings reloaded");
+    } else {
+        log_error("settings not reloaded", LOG_TEXT("error", err.message));
+    }
+    config_clear(&fresh);
+}
+
+/* The signal that ends the server. */
+static int wait_for_end(const sigset_t *set, const struct command_context *context,
+                        struct server *server)
+{
+    for (;;) {
+        int number = next_signal(set, 3600 * NS_PER_S);
+        if (ends_server(number)) return number;
+        if (number == SIGHUP) reload(context, server);
+    }
+}
+
+/* True if all that was accepted has been answered; a second signal or the grace time ends it. */
+static bool drain(const sigset_t *set, const struct config *config, struct server *server)
+{
+    server_drain(server, config->drain_delay_ns);
+    uint64_t until = clock_monotonic_ns() + config->drain_delay_ns + config->drain_grace_ns;
+    while (!server_wait(server, SIGNAL_LOOK_NS)) {
+        if (ends_server(next_signal(set, 0))) return false;
+        if (clock_monotonic_ns() >= until) return false;
+    }
+    return true;
+}
+
+static void serve_until_signal(const struct command_context *context, struct app *app,
+                               struct server *server, const sigset_t *set)
+{
+    log_info("listening", LOG_TEXT("address", context->config->http_address),
+             LOG_U64("port", server_port(server)), LOG_U64("threads", app->thread_count));
+    int number = wait_for_models(set, app->serve);
+    if (number == 0) number = wait_for_end(set, context, server);
+    log_info("shutting down", LOG_TEXT("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+    tell_manager("STOPPING=1");
+    if (drain(set, context->config, server))
+        log_info("drained");
+    else
+        log_warning("ended with requests unanswered");
+}
+
+static enum status run(const struct command_context *context, struct app *app, const sigset_t *set,
+                       struct error *err)
+{
+    struct server_options options = server_options_of(context->config, app);
+    struct server *server;
+    TRY(server_start(&options, &server, err));
+    enum status status = write_port_file(context->config->http_port_file, server_port(server), err);
+    if (status == STATUS_OK) serve_until_signal(context, app, server, set);
+    server_stop(server);
+    return status;
+}
+
+enum status cmd_serve(struct command_context *context, struct error *err)
+{
+    const struct config *config = context->config;
+    if (config->model_repository.count + config->positionals.count == 0 &&
+        config->model_control_mode == CONFIG_CONTROL_NONE)
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "no model to serve: name a model file, a model's directory or a repository, as "
+                    "in 'slipway serve models/'");
+    sigset_t set;
+    signals_block(&set);
+    log_set_level((enum log_level)config->log_level);
+    log_set_format((enum log_format)config->log_format);
+    struct app *app;
+    TRY(app_open(config, &app, err));
+    enum status status = run(context, app, &set, err);
+    app_close(app);
+    return status;
+}
