@@ -5,7 +5,11 @@
 #include "base/log.h"
 #include "loop/loop.h"
 
-enum { ERROR_BODY_SIZE_MAX = 8 * ERROR_MESSAGE_SIZE };
+enum {
+    ERROR_BODY_SIZE_MAX = 8 * ERROR_MESSAGE_SIZE, /* every byte escaped */
+    FAILURE_LINES_PER_SECOND = 100,
+    ANSWER_FIELDS_MAX = 4, /* header fields that an answer of ours has */
+};
 
 /* A full queue is empty again within a turn or two; a second is the header's unit. */
 static const char retry_after_seconds[] = "1";
@@ -26,17 +30,39 @@ static void note(struct server_thread *thread, const struct http_exchange *excha
              LOG_STR("traceparent", http_exchange_header(exchange, HTTP_HEADER_TRACEPARENT)));
 }
 
-void answer_json(struct server_thread *thread, struct http_exchange *exchange, struct str body)
+/* The caller's trace context goes back with the answer, so that proxies and clients can join them.
+ */
+static void respond_traced(struct http_exchange *exchange, const struct http_response *response,
+                           struct str traceparent)
 {
-    note(thread, exchange, 200);
-    http_respond_json(exchange, 200, body);
+    struct http_field fields[ANSWER_FIELDS_MAX + 1];
+    struct http_response traced = *response;
+    assert(response->field_count <= ANSWER_FIELDS_MAX);
+    for (size_t i = 0; i < response->field_count; i++) fields[i] = response->fields[i];
+    fields[traced.field_count++] = (struct http_field){STR("traceparent"), traceparent};
+    traced.fields = fields;
+    http_respond(exchange, &traced);
 }
 
 void answer_response(struct server_thread *thread, struct http_exchange *exchange,
                      const struct http_response *response)
 {
     note(thread, exchange, response->status);
-    http_respond(exchange, response);
+    struct str traceparent = http_exchange_header(exchange, HTTP_HEADER_TRACEPARENT);
+    if (UNLIKELY(traceparent.data != NULL))
+        respond_traced(exchange, response, traceparent);
+    else
+        http_respond(exchange, response);
+}
+
+void answer_json(struct server_thread *thread, struct http_exchange *exchange, struct str body)
+{
+    if (UNLIKELY(http_exchange_header(exchange, HTTP_HEADER_TRACEPARENT).data != NULL)) {
+        answer_text(thread, exchange, 200, "application/json", body);
+        return;
+    }
+    note(thread, exchange, 200);
+    http_respond_json(exchange, 200, body);
 }
 
 void answer_text(struct server_thread *thread, struct http_exchange *exchange, int status,
@@ -47,35 +73,58 @@ void answer_text(struct server_thread *thread, struct http_exchange *exchange, i
     answer_response(thread, exchange, &response);
 }
 
-static void log_failure(const struct http_exchange *exchange, int status, const struct error *err)
+/*
+ * A flood of failures must not become a flood of lines: so many a second and thread are written,
+ * the rest is counted and told of in one line.
+ */
+static bool may_log(struct server_thread *thread)
 {
-    enum log_level level = status >= 500 && status != 503 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
-    if (!log_wants(level)) return;
+    struct failure_lines *lines = &thread->failure_lines;
+    uint64_t second = loop_now_ns(thread->loop) / NS_PER_S;
+    if (second != lines->second) {
+        if (lines->suppressed > 0)
+            log_warning("more requests failed than were logged",
+                        LOG_U64("not_logged", lines->suppressed));
+        *lines = (struct failure_lines){.second = second};
+    }
+    if (lines->written++ < FAILURE_LINES_PER_SECOND) return true;
+    lines->suppressed++;
+    return false;
+}
+
+/* The client's mistakes are for information, the server's are warnings. */
+static void log_failure(struct server_thread *thread, const struct http_exchange *exchange,
+                        const struct failure *failure)
+{
+    enum log_level level = failure->status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+    if (!log_wants(level) || !may_log(thread)) return;
+    struct str id = failure->request_id;
+    if (id.size == 0) id = http_exchange_header(exchange, HTTP_HEADER_X_REQUEST_ID);
     const struct log_field fields[] = {
-        LOG_TEXT("error", err->message),
-        LOG_TEXT("status", status_name(err->status)),
+        LOG_TEXT("error", failure->err->message),
+        LOG_I64("status", failure->status),
         LOG_STR("path", exchange->path),
-        LOG_STR("request_id", http_exchange_header(exchange, HTTP_HEADER_X_REQUEST_ID)),
+        LOG_STR("request_id", id),
         LOG_STR("traceparent", http_exchange_header(exchange, HTTP_HEADER_TRACEPARENT)),
     };
     log_write(level, "request failed", fields, COUNT_OF(fields));
 }
 
-void answer_failure_as(struct server_thread *thread, struct http_exchange *exchange, int status,
-                       const struct error *err)
+void answer_failure_of(struct server_thread *thread, struct http_exchange *exchange,
+                       const struct failure *failure)
 {
-    log_failure(exchange, status, err);
+    log_failure(thread, exchange, failure);
     struct buffer body;
     buffer_init(&body, ERROR_BODY_SIZE_MAX);
     buffer_add(&body, STR("{\"error\":"));
-    json_print_string(&body, str_of(err->message));
+    json_print_string(&body, str_of(failure->err->message));
     buffer_add_byte(&body, '}');
     struct http_field fields[] = {{STR("Retry-After"), str_of(retry_after_seconds)}};
     struct http_response response = {
-        .status = status,
+        .status = failure->status,
         .content_type = STR("application/json"),
         .fields = fields,
-        .field_count = status == 503 ? 1 : 0,
+        .field_count = failure->status == 503 ? 1 : 0,
         .body = buffer_view(&body),
     };
     answer_response(thread, exchange, &response);
@@ -85,7 +134,8 @@ void answer_failure_as(struct server_thread *thread, struct http_exchange *excha
 void answer_failure(struct server_thread *thread, struct http_exchange *exchange,
                     const struct error *err)
 {
-    answer_failure_as(thread, exchange, status_http(err->status), err);
+    struct failure failure = {status_http(err->status), STR_EMPTY, err};
+    answer_failure_of(thread, exchange, &failure);
 }
 
 void answer_wrong_method(struct server_thread *thread, struct http_exchange *exchange,

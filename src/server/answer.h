@@ -20,15 +20,22 @@ void answer_response(struct server_thread *thread, struct http_exchange *exchang
                      const struct http_response *response);
 
 /*
- * {"error": message} with the status' HTTP status; 503 carries Retry-After. Logged once, as a
- * warning for the server's faults (5xx but not 503) and at debug for the client's.
+ * {"error": message} with the status' HTTP status; 503 carries Retry-After. Logged, once: as a
+ * warning if it is the server's fault (5xx), else for information.
  */
 void answer_failure(struct server_thread *thread, struct http_exchange *exchange,
                     const struct error *err);
 
-/* The same with another HTTP status than the table's. */
-void answer_failure_as(struct server_thread *thread, struct http_exchange *exchange, int status,
-                       const struct error *err);
+/* The same with another HTTP status than the table's, or with the id that the request's body has.
+ */
+struct failure {
+    int status;
+    struct str request_id; /* empty: the header X-Request-Id is looked at */
+    const struct error *err;
+};
+
+void answer_failure_of(struct server_thread *thread, struct http_exchange *exchange,
+                       const struct failure *failure);
 
 /* 405 with `Allow`, for methods of enum route_method. */
 void answer_wrong_method(struct server_thread *thread, struct http_exchange *exchange,

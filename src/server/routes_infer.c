@@ -108,18 +108,24 @@ static enum status make_reply(const struct inference *inference, struct infer_re
     return STATUS_OK;
 }
 
+static void answer_inference_failure(struct inference *inference, const struct error *err)
+{
+    struct failure failure = {status_http(err->status), inference->request.id, err};
+    answer_failure_of(inference->thread, inference->exchange, &failure);
+}
+
 static void on_done(struct serve_call *call, enum status status, const struct error *call_error)
 {
     struct inference *inference = inference_of(call);
     if (UNLIKELY(status != STATUS_OK)) {
-        answer_failure(inference->thread, inference->exchange, call_error);
+        answer_inference_failure(inference, call_error);
         return;
     }
     struct infer_reply reply;
     struct error err;
     status = make_reply(inference, &reply, &err);
     if (LIKELY(status == STATUS_OK)) status = inference->face->answer(inference, &reply, &err);
-    if (UNLIKELY(status != STATUS_OK)) answer_failure(inference->thread, inference->exchange, &err);
+    if (UNLIKELY(status != STATUS_OK)) answer_inference_failure(inference, &err);
 }
 
 static void on_release(struct serve_call *call)
@@ -168,7 +174,7 @@ static void handle(struct server_thread *thread, struct http_exchange *exchange,
     inference->exchange = exchange;
     inference->face = face;
     if (UNLIKELY(submit(inference, match, &err) != STATUS_OK)) {
-        answer_failure(thread, exchange, &err);
+        answer_inference_failure(inference, &err);
         return;
     }
     exchange->user = inference;

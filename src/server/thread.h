@@ -9,6 +9,13 @@
 
 #include <pthread.h>
 
+/* Lines about failed requests in this second. */
+struct failure_lines {
+    uint64_t second;
+    uint64_t written;
+    uint64_t suppressed;
+};
+
 struct server_thread {
     struct server *server;
     const struct server_options *options; /* the server's, constant */
@@ -21,6 +28,7 @@ struct server_thread {
     const _Atomic bool *access_log; /* the server's */
     struct loop_timer drain_timer;
     bool draining; /* not ready any more */
+    struct failure_lines failure_lines;
     _Atomic bool drained;
 };
 
