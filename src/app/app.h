@@ -23,8 +23,8 @@ struct app {
 };
 
 /*
- * Opens the engine registry and starts loading models in the background. Borrows the config for as
- * long as the app lives. Fails if a repository cannot be read.
+ * Makes the parts; models load from serve_start_loading on. Borrows the config for as long as the
+ * app lives. Fails if a repository cannot be read.
  */
 enum status app_open(const struct config *config, struct app **ret_app, struct error *err) FALLIBLE;
 

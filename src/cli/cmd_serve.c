@@ -168,6 +168,7 @@ static enum status run(const struct command_context *context, struct app *app, c
     struct server *server;
     TRY(server_start(&options, &server, err));
     enum status status = write_port_file(context->config->http_port_file, server_port(server), err);
+    if (status == STATUS_OK) status = serve_start_loading(app->serve, err);
     if (status == STATUS_OK) serve_until_signal(context, app, server, set);
     server_stop(server);
     return status;

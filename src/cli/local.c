@@ -43,6 +43,7 @@ static enum status start(struct local *local, const struct local_options *option
     };
     TRY(loop_new(&(struct loop_options){0}, &local->loop, err));
     TRY(serve_new(&serve_options, &local->serve, err));
+    TRY(serve_start_loading(local->serve, err));
     local->lane = serve_lane_new(local->serve, local->loop);
     if (!serve_wait_started(local->serve, LOAD_TIMEOUT_S * NS_PER_S))
         return fail(err, STATUS_DEADLINE_EXCEEDED, "'%s' was not loaded within an hour",

@@ -210,10 +210,11 @@ static enum status check_paths(const struct serve_options *options, struct error
     return STATUS_OK;
 }
 
-static enum status start_threads(struct repository *repository, struct error *err)
+enum status serve_start_loading(struct serve *serve, struct error *err)
 {
-    uint32_t wanted =
-        MIN(repository->serve->options.load_threads, (uint32_t)SERVE_LOAD_THREADS_MAX);
+    struct repository *repository = serve->repository;
+    assert(repository->thread_count == 0);
+    uint32_t wanted = MIN(serve->options.load_threads, (uint32_t)SERVE_LOAD_THREADS_MAX);
     for (uint32_t i = 0; i < wanted; i++) {
         int problem = pthread_create(&repository->threads[i], NULL, thread_main, repository);
         if (problem != 0 && i > 0) return STATUS_OK; /* fewer will do */
@@ -244,12 +245,8 @@ enum status repository_new(struct serve *serve, const struct serve_options *opti
     if (options->control == SERVE_CONTROL_POLL)
         repository->next_poll_ns =
             clock_monotonic_ns() + serve->options.poll_interval_ms * NS_PER_MS;
-    enum status status = start_threads(repository, err);
-    if (status == STATUS_OK)
-        *ret_repository = repository;
-    else
-        repository_free(repository);
-    return status;
+    *ret_repository = repository;
+    return STATUS_OK;
 }
 
 void repository_free(struct repository *repository)

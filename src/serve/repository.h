@@ -77,7 +77,7 @@ struct repository {
     uint32_t thread_count;
 };
 
-/* Starts the threads and the start's jobs. */
+/* Notes the start's jobs; serve_start_loading begins with them. */
 enum status repository_new(struct serve *serve, const struct serve_options *options,
                            struct repository **ret_repository, struct error *err) FALLIBLE;
 

@@ -104,11 +104,14 @@ struct serve_options {
 };
 
 /*
- * Starts the control thread and the first loads, and returns without waiting for them. Fails if a
- * repository cannot be read. Any thread; *ret_serve is ended by serve_free.
+ * Makes it; nothing is loaded before serve_start_loading, so that a server can listen first. Fails
+ * if a repository cannot be read. Any thread; *ret_serve is ended by serve_free.
  */
 enum status serve_new(const struct serve_options *options, struct serve **ret_serve,
                       struct error *err) FALLIBLE;
+
+/* Starts the load threads, and with them the first loads, and returns without waiting. Once. */
+enum status serve_start_loading(struct serve *serve, struct error *err) FALLIBLE;
 
 /* Ends the control threads and unloads all. Every lane is freed before. Accepts NULL. */
 void serve_free(struct serve *serve);

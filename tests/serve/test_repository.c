@@ -55,6 +55,7 @@ static void begin(struct place *place, enum serve_control control, const char *s
                                           .startup_count = startup ? 1 : 0,
                                           .poll_interval_ms = 20};
     EXPECT_STATUS(serve_new(&options, &place->serve, &err), STATUS_OK, err);
+    EXPECT_STATUS(serve_start_loading(place->serve, &err), STATUS_OK, err);
     EXPECT_STATUS(loop_new(&(struct loop_options){0}, &place->loop, &err), STATUS_OK, err);
     place->lane = serve_lane_new(place->serve, place->loop);
     EXPECT(serve_wait_started(place->serve, 20 * NS_PER_S));
@@ -224,6 +225,7 @@ TEST(a_model_directory_and_a_file_are_repositories_of_one)
         struct serve_options options = {.repositories = &paths[i], .repository_count = 1};
         options.engines = place.engines = engine_registry_new(ENGINE_DIRECTORY);
         EXPECT_STATUS(serve_new(&options, &place.serve, &err), STATUS_OK, err);
+        EXPECT_STATUS(serve_start_loading(place.serve, &err), STATUS_OK, err);
         EXPECT(serve_wait_started(place.serve, 10 * NS_PER_S));
         EXPECT_TEXT(index_text(&place, false), names[i]);
         serve_free(place.serve);
