@@ -31,6 +31,7 @@
 #define NET_HTTP_H
 
 #include "base/arena.h"
+#include "base/counter.h"
 #include "net/tcp.h"
 
 enum {
@@ -155,17 +156,17 @@ struct http_server_options {
     const char *server_name;       /* value of `Server`; NULL: not sent. Borrowed. */
 };
 
-/* A consistent set of counters of one server, since it was made. */
+/* What one server counted since it was made. Its loop writes, any thread may read. */
 struct http_counters {
-    uint64_t connections_accepted;
-    uint64_t connections_refused; /* too many, or no descriptor left */
-    uint64_t connections_open;
-    uint64_t connections_timed_out;
-    uint64_t requests;          /* on_request was called */
-    uint64_t requests_rejected; /* answered by net */
-    uint64_t requests_aborted;
-    uint64_t bytes_received;
-    uint64_t bytes_sent;
+    struct counter connections_accepted;
+    struct counter connections_refused; /* too many, or no descriptor left */
+    struct counter connections_open;
+    struct counter connections_timed_out;
+    struct counter requests;          /* on_request was called */
+    struct counter requests_rejected; /* answered by net */
+    struct counter requests_aborted;
+    struct counter bytes_received;
+    struct counter bytes_sent;
 };
 
 /* --- server ----------------------------------------------------------------------------------- */
@@ -197,7 +198,7 @@ enum status http_server_adopt(struct http_server *server, int descriptor,
 void http_server_drain(struct http_server *server, void (*on_drained)(void *context),
                        void *context);
 
-/* The loop's thread; others may read it approximately. */
+/* Any thread, as long as the server lives. */
 const struct http_counters *http_server_counters(const struct http_server *server);
 
 /* --- request ---------------------------------------------------------------------------------- */

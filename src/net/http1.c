@@ -166,7 +166,7 @@ static enum progress hand_over(struct http_connection *connection)
     connection->state = HTTP_STATE_WAITING;
     if (!connection->first_piece) connection_set_deadline(connection, UINT64_MAX);
     work->requested = true;
-    server->counters.requests++;
+    counter_add(&server->counters.requests, 1);
     connection->dispatching = true;
     server->handler->on_request(server->context, &work->exchange);
     connection->dispatching = false;
@@ -276,7 +276,7 @@ static enum progress start_body(struct http_connection *connection)
 static enum progress refuse_coding(struct http_connection *connection)
 {
     struct http_field accepted = {STR("Accept-Encoding"), STR("gzip, deflate")};
-    connection->server->counters.requests_rejected++;
+    counter_add(&connection->server->counters.requests_rejected, 1);
     http_respond(&connection->work->exchange,
                  &(struct http_response){
                      .status = 501,
@@ -410,7 +410,7 @@ static ssize_t receive(struct http_connection *connection, size_t *ret_room)
             work->body.size += (size_t)size;
         else
             work->end += (size_t)size;
-        connection->server->counters.bytes_received += (uint64_t)size;
+        counter_add(&connection->server->counters.bytes_received, (uint64_t)size);
     }
     *ret_room = room;
     return size;

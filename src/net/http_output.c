@@ -145,7 +145,7 @@ static void consume(struct http_connection *connection, size_t sent)
 {
     connection->output_size -= sent;
     connection->output_sent += sent;
-    connection->server->counters.bytes_sent += sent;
+    counter_add(&connection->server->counters.bytes_sent, sent);
     while (connection->first_piece && sent >= connection->first_piece->size) {
         sent -= connection->first_piece->size;
         piece_drop_first(connection);

@@ -379,7 +379,7 @@ void connection_reject(struct http_connection *connection, int status, const cha
     struct http_work *work = connection->work;
     struct http_exchange *exchange = &work->exchange;
     const struct http_handler *handler = server->handler;
-    server->counters.requests_rejected++;
+    counter_add(&server->counters.requests_rejected, 1);
     if (handler->on_rejected) handler->on_rejected(server->context, status, message);
     bool known = work->headers_seen;
     if (known) http_exchange_hold(exchange);

@@ -137,7 +137,9 @@ void http_exchange_peer(const struct http_exchange *exchange, char text[TCP_ADDR
 
 static void tell_if_drained(struct http_server *server)
 {
-    if (!server->draining || server->drained_told || server->counters.connections_open) return;
+    if (!server->draining || server->drained_told ||
+        counter_get(&server->counters.connections_open))
+        return;
     server->drained_told = true;
     if (server->on_drained) server->on_drained(server->drained_context);
 }
@@ -150,7 +152,7 @@ static void work_abort(struct http_work *work)
     bool open = !work->exchange.answered || work->streaming;
     work->exchange.connection = NULL;
     if (known && open) {
-        server->counters.requests_aborted++;
+        counter_add(&server->counters.requests_aborted, 1);
         work->aborting = true;
         if (server->handler->on_abort) server->handler->on_abort(server->context, &work->exchange);
         work->aborting = false;
@@ -172,7 +174,7 @@ void connection_close(struct http_connection *connection)
     if (work) work_abort(work);
     output_clear(connection);
     mem_free(connection);
-    server->counters.connections_open--;
+    counter_subtract(&server->counters.connections_open, 1);
     tell_if_drained(server);
 }
 
@@ -204,7 +206,7 @@ static void on_deadline(struct loop_timer *timer)
         connection_set_deadline(connection, connection->deadline_ns);
         return;
     }
-    server->counters.connections_timed_out++;
+    counter_add(&server->counters.connections_timed_out, 1);
     bool reading = connection->state < HTTP_STATE_WAITING && work && work->end > work->start;
     if (!reading || connection->first_piece) {
         connection_close(connection);
@@ -249,8 +251,8 @@ static enum status connection_new(struct http_server *server, int descriptor, st
         return status;
     }
     list_add_last(&server->connections, &connection->link);
-    server->counters.connections_accepted++;
-    server->counters.connections_open++;
+    counter_add(&server->counters.connections_accepted, 1);
+    counter_add(&server->counters.connections_open, 1);
     connection_set_deadline(connection,
                             loop_now_ns(server->loop) + server->options.idle_timeout_ns);
     return STATUS_OK;
@@ -271,7 +273,7 @@ static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: c
 static void refuse(struct http_server *server, int descriptor)
 {
     char discarded[4096];
-    server->counters.connections_refused++;
+    counter_add(&server->counters.connections_refused, 1);
     (void)!send(descriptor, refusal, sizeof refusal - 1, MSG_NOSIGNAL);
     (void)shutdown(descriptor, SHUT_WR);
     /* Closing with unread input would reset the connection, and the answer with it. */
@@ -332,10 +334,10 @@ static bool accept_one(struct http_server *server, int listening)
         return acceptance == ACCEPTED;
     }
     struct error err;
-    if (server->counters.connections_open >= server->options.connection_count_max)
+    if (counter_get(&server->counters.connections_open) >= server->options.connection_count_max)
         refuse(server, descriptor);
     else if (connection_new(server, descriptor, &err) != STATUS_OK)
-        server->counters.connections_refused++;
+        counter_add(&server->counters.connections_refused, 1);
     return true;
 }
 
@@ -503,9 +505,9 @@ static void drain_connection(struct http_connection *connection)
     if (connection->work || connection->first_piece) return;
     connection->readable = true;
     struct http_server *server = connection->server;
-    uint64_t open = server->counters.connections_open;
+    uint64_t open = counter_get(&server->counters.connections_open);
     connection_read(connection);
-    if (server->counters.connections_open != open) return; /* it was closed */
+    if (counter_get(&server->counters.connections_open) != open) return; /* it was closed */
     if (!connection->work && !connection->first_piece) connection_close(connection);
 }
 

@@ -261,9 +261,9 @@ void lane_let_go(struct serve_lane *lane, struct serve_call *call)
     struct serve_model *model = call->model;
     assert(call->answered && call->deadline.place == 0);
     call->state = SERVE_CALL_IDLE;
-    counter_set(&lane->in_flight, counter_get(&lane->in_flight) - 1);
-    counter_set(&lane->bytes, counter_get(&lane->bytes) - call->input_bytes);
-    counter_set(&model->statistics->in_flight, counter_get(&model->statistics->in_flight) - 1);
+    counter_subtract(&lane->in_flight, 1);
+    counter_subtract(&lane->bytes, call->input_bytes);
+    counter_subtract(&model->statistics->in_flight, 1);
     if (UNLIKELY(call->cached || call->cache_key)) cache_let_go(call);
     call->on_release(call);
     serve_model_release(model);

@@ -9,6 +9,7 @@
 #ifndef SERVE_LANE_H
 #define SERVE_LANE_H
 
+#include "base/counter.h"
 #include "loop/loop.h"
 #include "serve/plan.h"
 #include "serve/runner.h"

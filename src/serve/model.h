@@ -11,6 +11,7 @@
 #ifndef SERVE_MODEL_H
 #define SERVE_MODEL_H
 
+#include "base/counter.h"
 #include "base/hash.h"
 #include "serve/execute.h"
 #include "serve/placement.h"

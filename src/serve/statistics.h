@@ -19,28 +19,7 @@
 #define SERVE_STATISTICS_H
 
 #include "base/base.h"
-
-#include <stdatomic.h>
-
-/* A number with one writer and any number of readers. */
-struct counter {
-    _Atomic uint64_t value;
-};
-
-static inline uint64_t counter_get(const struct counter *counter)
-{
-    return atomic_load_explicit(&counter->value, memory_order_relaxed);
-}
-
-static inline void counter_set(struct counter *counter, uint64_t value)
-{
-    atomic_store_explicit(&counter->value, value, memory_order_relaxed);
-}
-
-static inline void counter_add(struct counter *counter, uint64_t amount)
-{
-    counter_set(counter, counter_get(counter) + amount);
-}
+#include "base/counter.h"
 
 enum {
     HISTOGRAM_FIRST_OCTAVE = 10, /* 2^10 ns */

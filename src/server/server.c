@@ -231,15 +231,15 @@ void server_stop(struct server *server)
 
 static void add_counters(struct metrics_http *sum, const struct http_counters *one)
 {
-    sum->connections_accepted += one->connections_accepted;
-    sum->connections_refused += one->connections_refused;
-    sum->connections_open += one->connections_open;
-    sum->connections_timed_out += one->connections_timed_out;
-    sum->requests += one->requests;
-    sum->requests_rejected += one->requests_rejected;
-    sum->requests_aborted += one->requests_aborted;
-    sum->bytes_received += one->bytes_received;
-    sum->bytes_sent += one->bytes_sent;
+    sum->connections_accepted += counter_get(&one->connections_accepted);
+    sum->connections_refused += counter_get(&one->connections_refused);
+    sum->connections_open += counter_get(&one->connections_open);
+    sum->connections_timed_out += counter_get(&one->connections_timed_out);
+    sum->requests += counter_get(&one->requests);
+    sum->requests_rejected += counter_get(&one->requests_rejected);
+    sum->requests_aborted += counter_get(&one->requests_aborted);
+    sum->bytes_received += counter_get(&one->bytes_received);
+    sum->bytes_sent += counter_get(&one->bytes_sent);
 }
 
 void server_counters_read(const struct server *server, struct metrics_http *ret_counters)

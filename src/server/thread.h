@@ -4,6 +4,7 @@
 #ifndef SERVER_THREAD_H
 #define SERVER_THREAD_H
 
+#include "base/counter.h"
 #include "loop/loop.h"
 #include "server/server.h"
 

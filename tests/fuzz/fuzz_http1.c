@@ -46,7 +46,7 @@ static void end(struct fixture *f)
     struct http_exchange *held = f->pending && f->pending->holds ? f->pending : NULL;
     fixture_hang_up(f);
     fixture_turns(f, 3);
-    assert(http_server_counters(f->server)->connections_open == 0);
+    assert(counter_get(&http_server_counters(f->server)->connections_open) == 0);
     if (held) http_exchange_release(held);
     fixture_close(f);
 }

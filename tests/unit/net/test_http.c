@@ -510,7 +510,7 @@ TEST(an_early_refusal_is_heard)
     EXPECT_INT(f.aborts, 0);
     fixture_hang_up(&f);
     fixture_turns(&f, 2);
-    EXPECT_INT(f.server->counters.connections_open, 0);
+    EXPECT_INT(counter_get(&f.server->counters.connections_open), 0);
     fixture_close(&f);
 }
 
@@ -584,7 +584,7 @@ TEST(blobs_are_released_when_nobody_reads)
     fixture_hang_up(&f);
     fixture_turns(&f, 3);
     EXPECT_INT(f.releases, 1);
-    EXPECT_INT(f.server->counters.connections_open, 0);
+    EXPECT_INT(counter_get(&f.server->counters.connections_open), 0);
     fixture_close(&f);
 }
 
@@ -661,7 +661,7 @@ TEST(a_client_that_hangs_up_is_told_of)
     fixture_hang_up(&f);
     fixture_turns(&f, 2);
     EXPECT_INT(f.aborts, 1);
-    EXPECT_INT(f.server->counters.connections_open, 0);
+    EXPECT_INT(counter_get(&f.server->counters.connections_open), 0);
     fixture_close(&f);
 }
 
@@ -755,7 +755,7 @@ TEST(slow_clients_are_cut)
         fixture_turns(&f, 3);
         EXPECT(f.ended);
         EXPECT_INT(status_of(buffer_text(&f.received)), cases[i].status);
-        EXPECT_INT(f.server->counters.connections_timed_out, 1);
+        EXPECT_INT(counter_get(&f.server->counters.connections_timed_out), 1);
         fixture_close(&f);
     }
 }
@@ -783,7 +783,7 @@ TEST(a_reader_that_does_not_read_is_cut)
     for (int i = 0; i < 3; i++) loop_turn(f.loop, 0);
     clock_fake_advance(&f.clock, 31 * NS_PER_S);
     for (int i = 0; i < 3; i++) loop_turn(f.loop, 0);
-    EXPECT_INT(f.server->counters.connections_open, 0);
+    EXPECT_INT(counter_get(&f.server->counters.connections_open), 0);
     EXPECT_INT(f.releases, 1);
     fixture_close(&f);
 }

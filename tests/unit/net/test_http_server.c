@@ -59,7 +59,7 @@ TEST(too_many_connections_are_told_so)
     uint16_t port = listen_somewhere(&f);
     int second = connect_there(port); /* the fixture's own is the first */
     loop_turn(f.loop, 0);
-    EXPECT_INT(f.server->counters.connections_refused, 1);
+    EXPECT_INT(counter_get(&f.server->counters.connections_refused), 1);
     become_client(&f, second);
     fixture_turns(&f, 2);
     EXPECT(strstr(buffer_text(&f.received), "HTTP/1.1 503 "));
@@ -91,7 +91,7 @@ TEST(without_descriptors_connections_are_refused_politely)
     struct rlimit before = use_up_descriptors();
     loop_turn(f.loop, 0);
     (void)setrlimit(RLIMIT_NOFILE, &before);
-    EXPECT_INT(f.server->counters.connections_refused, 3);
+    EXPECT_INT(counter_get(&f.server->counters.connections_refused), 3);
     EXPECT(f.server->spare_descriptor >= 0);
     for (int i = 0; i < 3; i++) {
         become_client(&f, clients[i]);
@@ -115,7 +115,7 @@ TEST(without_even_a_spare_one_the_loop_rests)
     for (int i = 0; i < 3; i++) loop_turn(f.loop, 0);
     (void)setrlimit(RLIMIT_NOFILE, &before);
     EXPECT(loop_timer_is_started(&f.server->accept_timer));
-    EXPECT_INT(f.server->counters.connections_accepted, 1);
+    EXPECT_INT(counter_get(&f.server->counters.connections_accepted), 1);
     become_client(&f, client);
     clock_fake_advance(&f.clock, ACCEPT_PAUSE_MS * NS_PER_MS);
     fixture_turns(&f, 2);
