@@ -176,13 +176,13 @@ AVX2_INLINE static size_t read_array(const char **at, const char *end, bool sing
     uint16_t ends[PIECE_BYTES + ENDS_SLACK];
     const char *start = *at;
     size_t count = 0;
-    while (end - start >= BLOCK_BYTES) {
+    while (count < capacity && end - start >= BLOCK_BYTES) {
         const char *piece = start;
         size_t left = (size_t)(end - piece);
-        size_t blocks = (left < PIECE_BYTES ? left : PIECE_BYTES) / BLOCK_BYTES;
+        size_t blocks = MIN(left, PIECE_BYTES) / BLOCK_BYTES;
         size_t tokens = find_ends(piece, blocks, ends);
         if (tokens == 0) break;
-        if (tokens > capacity - count) tokens = capacity - count;
+        tokens = MIN(tokens, capacity - count);
         for (size_t i = 0; i < tokens; i++) {
             const char *comma = piece + ends[i];
             const char *behind = comma;
@@ -195,7 +195,6 @@ AVX2_INLINE static size_t read_array(const char **at, const char *end, bool sing
             start = comma + 1;
             count++;
         }
-        if (count == capacity) break;
     }
     return count;
 }

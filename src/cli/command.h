@@ -19,12 +19,12 @@ struct command_row;
 
 struct command_context {
     const struct command_row *row;
-    const char *program;         /* argv[0] */
-    const struct config *config; /* arguments that are no flags: config->positionals */
+    const char *program;                  /* argv[0] */
+    const struct config *config;          /* arguments that are no flags: config->positionals */
     const struct config_request *request; /* what config was loaded from, to load it again */
-    FILE *out;                   /* standard output */
-    bool color;                  /* a person is looking and wants it: ANSI colours may be used */
-    int exit_code;               /* 0; a command may ask for another one with STATUS_OK */
+    FILE *out;                            /* standard output */
+    bool color;    /* a person is looking and wants it: ANSI colours may be used */
+    int exit_code; /* 0; a command may ask for another one with STATUS_OK */
 };
 
 typedef enum status command_function(struct command_context *context, struct error *err);

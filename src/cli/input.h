@@ -14,8 +14,8 @@
 
 enum input_format { INPUT_FORMAT_AUTO, INPUT_FORMAT_OIP, INPUT_FORMAT_ARRAY, INPUT_FORMAT_CSV };
 
-/* Adds one input; the request's inputs have room for INFER_TENSORS_MAX. */
-enum status input_read_flag(const char *flag, const struct infer_spec *spec,
+/* Adds one input from `--input`'s text; the request's inputs have room for INFER_TENSORS_MAX. */
+enum status input_read_flag(const char *text, const struct infer_spec *spec,
                             struct infer_request *request, struct error *err) FALLIBLE;
 
 /* Fills in the request from a file's text. AUTO: by its first byte. */

@@ -201,8 +201,10 @@ static enum status set_list(struct config *config, const struct config_row *row,
     struct config_list *list = field_of(config, row);
     while (text.data) {
         struct str item = text;
-        if (row->flags & CONFIG_WHOLE) text.data = NULL;
-        else item = str_trim(str_cut(&text, ','));
+        if (row->flags & CONFIG_WHOLE)
+            text.data = NULL;
+        else
+            item = str_trim(str_cut(&text, ','));
         if (item.size == 0) continue;
         const char *copy;
         TRY(copy_text(config, row, item, who, &copy, err));

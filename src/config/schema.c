@@ -79,6 +79,14 @@ static enum status read_bool(const struct schema_reader *reader, const struct sc
     return fail_value(reader, field, node, "true or false", err);
 }
 
+static const char *integer_wanted(enum schema_kind kind)
+{
+    return kind == SCHEMA_INT32    ? "a whole number of 32 bits"
+           : kind == SCHEMA_UINT32 ? "a whole number of 0 to 4294967295"
+           : kind == SCHEMA_INT64  ? "a whole number of 64 bits"
+                                   : "a whole number of 0 or more";
+}
+
 static enum status read_integer(const struct schema_reader *reader,
                                 const struct schema_field *field, const struct tree_node *node,
                                 void *place, struct error *err)
@@ -92,13 +100,7 @@ static enum status read_integer(const struct schema_reader *reader,
         good = good && num_read_i64(node->text, &value);
     if (field->kind == SCHEMA_INT32) good = good && value >= INT32_MIN && value <= INT32_MAX;
     if (field->kind == SCHEMA_UINT32) good = good && value >= 0 && value <= UINT32_MAX;
-    if (!good)
-        return fail_value(reader, field, node,
-                          field->kind == SCHEMA_INT32    ? "a whole number of 32 bits"
-                          : field->kind == SCHEMA_UINT32 ? "a whole number of 0 to 4294967295"
-                          : field->kind == SCHEMA_INT64  ? "a whole number of 64 bits"
-                                                         : "a whole number of 0 or more",
-                          err);
+    if (!good) return fail_value(reader, field, node, integer_wanted(field->kind), err);
     if (field->kind == SCHEMA_INT32)
         *(int32_t *)place = (int32_t)value;
     else if (field->kind == SCHEMA_UINT32)

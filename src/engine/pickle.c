@@ -82,10 +82,13 @@ static bool skip_sized(struct walk *walk, size_t width)
     return skip(walk, size);
 }
 
-static bool skip_line(struct walk *walk)
+static bool skip_lines(struct walk *walk, size_t count)
 {
-    size_t size = str_find(str_from(walk->bytes, walk->place), '\n');
-    return size != SIZE_MAX && skip(walk, size + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = str_find(str_from(walk->bytes, walk->place), '\n');
+        if (size == SIZE_MAX || !skip(walk, size + 1)) return false;
+    }
+    return true;
 }
 
 static bool skip_operand(struct walk *walk, enum operand operand)
@@ -99,7 +102,7 @@ static bool skip_operand(struct walk *walk, enum operand operand)
     case OPERAND_8: return skip(walk, 8);
     case OPERAND_SIZED_1: return skip_sized(walk, 1);
     case OPERAND_SIZED_4: return skip_sized(walk, 4);
-    case OPERAND_LINES_2: return skip_line(walk) && skip_line(walk);
+    case OPERAND_LINES_2: return skip_lines(walk, 2);
     }
     return false;
 }

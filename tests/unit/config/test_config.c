@@ -246,9 +246,8 @@ TEST(names_follow_from_the_row)
 TEST(lists_may_keep_their_commas)
 {
     const char *const arguments[] = {"--input", "x=1,2", "--input=y=3,4"};
-    const struct config_request request = {.arguments = arguments,
-                                           .argument_count = 3,
-                                           .categories = CONFIG_CATEGORY_BIT(infer)};
+    const struct config_request request = {
+        .arguments = arguments, .argument_count = 3, .categories = CONFIG_CATEGORY_BIT(infer)};
     struct config config;
     struct error err;
     config_init(&config);
