@@ -34,6 +34,7 @@ static struct server_options server_options_of(const struct config *config, cons
                 .connection_count_max =
                     (uint32_t)MAX(config->http_connections_max / app->thread_count, UINT64_C(1)),
                 .idle_timeout_ns = config->http_idle_timeout_ns,
+                .drain_idle_ns = config->drain_idle_ns,
                 .header_timeout_ns = config->http_header_timeout_ns,
                 .body_timeout_ns = config->http_body_timeout_ns,
                 .write_timeout_ns = config->http_write_timeout_ns,

@@ -147,6 +147,7 @@ struct http_server_options {
     uint64_t header_timeout_ns;    /* from the first byte to the end of the header: 10 s */
     uint64_t body_timeout_ns;      /* grace of a body or answer that moves too slowly: 30 s ... */
     uint64_t rate_min;             /* ... where slow is below so many bytes per second: 1 KiB */
+    uint64_t drain_idle_ns;        /* while draining, for one more request: 250 ms */
     uint64_t write_timeout_ns;     /* without any progress in sending: 30 s */
     size_t pending_output_max;     /* answers unsent before more is read: 1 MiB */
     size_t read_turn_max;          /* read per connection and turn: 256 KiB */
@@ -192,8 +193,12 @@ enum status http_server_adopt(struct http_server *server, int descriptor,
                               struct error *err) FALLIBLE;
 
 /*
- * Stops listening, closes idle connections, answers what is in flight with `Connection: close`, and
- * calls on_drained(context), in a turn, when no connection is left. Once.
+ * The way down, on which no request that was sent goes without its answer. New connections are not
+ * taken any more; those that the kernel has opened already are, for drain_idle_ns. What is in
+ * flight, and what comes on the open connections, is answered with `Connection: close`. A
+ * connection without a request for drain_idle_ns is ended: our half first, and only when the client
+ * has closed its half, or drain_idle_ns later, wholly. Calls on_drained(context) once, in a turn or
+ * from inside, when no connection is left.
  */
 void http_server_drain(struct http_server *server, void (*on_drained)(void *context),
                        void *context);

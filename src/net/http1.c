@@ -309,7 +309,6 @@ static enum progress header_complete(struct http_connection *connection, struct 
     enum coding coding;
     struct str name = http_exchange_header(&work->exchange, HTTP_HEADER_CONTENT_ENCODING);
     if (UNLIKELY(name.data && !coding_find(name, &coding))) return refuse_coding(connection);
-    if (server->draining) work->keep_alive = false;
     if (server->handler->on_headers) {
         bool bodyless = !work->chunked && work->content_length == 0;
         work->headers_seen = true;

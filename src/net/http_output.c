@@ -189,20 +189,14 @@ static void flushed(struct http_connection *connection)
     struct http_work *work = connection->work;
     connection->output_start_ns = 0;
     if (UNLIKELY(connection->state == HTTP_STATE_CLOSING)) {
-        if (!connection->unread) {
+        if (connection->unread || server->draining)
+            connection_linger(connection);
+        else
             connection_close(connection);
-            return;
-        }
-        (void)shutdown(connection->watch.descriptor, SHUT_WR);
-        connection->state = HTTP_STATE_LINGERING;
-        connection_set_deadline(connection,
-                                loop_now_ns(server->loop) + LINGER_SECONDS_MAX * NS_PER_S);
-        connection_resume(connection);
         return;
     }
     if (!work)
-        connection_set_deadline(connection,
-                                loop_now_ns(server->loop) + server->options.idle_timeout_ns);
+        connection_set_deadline(connection, connection_idle_end(connection));
     else if (connection->state == HTTP_STATE_WAITING)
         connection_set_deadline(connection, UINT64_MAX);
     if (work && work->on_stream_drained) {

@@ -185,6 +185,7 @@ struct http_server {
     int spare_descriptor; /* given up to be able to refuse when there is none left */
     struct loop_timer accept_timer;
 
+    struct loop_timer door_timer; /* draining: then nobody is accepted any more */
     bool draining;
     bool freeing;
     bool drained_told;
@@ -209,6 +210,13 @@ static inline const struct http_work *const_work_of(const struct http_exchange *
 /* Sets when the connection is cut unless something happens before. Costs nothing but a store when
  * the moment moves away. */
 void connection_set_deadline(struct http_connection *connection, uint64_t deadline_ns);
+
+/* When a connection that has no request now is ended. */
+uint64_t connection_idle_end(const struct http_connection *connection);
+
+/* Closes our half; theirs is read and thrown away until it ends, so that what we sent gets through:
+ * closing with unread input would reset the connection. */
+void connection_linger(struct http_connection *connection);
 
 /* Ends it now; a pending exchange is aborted. The memory is gone. */
 void connection_close(struct http_connection *connection);

@@ -2,6 +2,8 @@
 #include "net/coding.h"
 #include "net/http_private.h"
 
+#include <sys/ioctl.h>
+
 enum { HEAD_SIZE_FIXED = 512, DIGITS_MAX = 20, CHUNK_HEAD_SIZE = 18 };
 
 static const struct {
@@ -256,6 +258,16 @@ static bool respond_encoded(struct http_work *work, const struct http_response *
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
+/* What was sent behind the request is answered as well before a draining server closes. */
+static bool more_was_sent(const struct http_work *work)
+{
+    const struct http_connection *connection = work->exchange.connection;
+    int unread = 0;
+    if (connection->state != HTTP_STATE_WAITING) return false;
+    if (work->end > work->message_end) return true;
+    return ioctl(connection->watch.descriptor, FIONREAD, &unread) == 0 && unread > 0;
+}
+
 /* The exchange takes its one answer now. False: nobody is there to read it. */
 static bool begin_answer(struct http_exchange *exchange, bool close)
 {
@@ -264,7 +276,7 @@ static bool begin_answer(struct http_exchange *exchange, bool close)
     exchange->answered = true;
     if (!exchange->connection) return false;
     struct http_server *server = exchange->server;
-    if (close || server->draining) work->keep_alive = false;
+    if (close || (server->draining && !more_was_sent(work))) work->keep_alive = false;
     if (UNLIKELY(loop_now_ns(server->loop) >= server->date_expires_ns)) server_refresh_date(server);
     return true;
 }

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_TURN = 256, ACCEPT_PAUSE_MS = 100 };
+enum { ACCEPTS_PER_TURN = 256, ACCEPTS_DRAINING = 65536, ACCEPT_PAUSE_MS = 100 };
 
 #define SCRATCH_CEILING ((size_t)4 << 30)
 
@@ -135,9 +135,16 @@ void http_exchange_peer(const struct http_exchange *exchange, char text[TCP_ADDR
 
 /* --- connections ------------------------------------------------------------------------------ */
 
+static bool is_listening(const struct http_server *server)
+{
+    for (uint32_t i = 0; i < server->listener_count; i++)
+        if (server->listeners[i].watch.active) return true;
+    return false;
+}
+
 static void tell_if_drained(struct http_server *server)
 {
-    if (!server->draining || server->drained_told ||
+    if (!server->draining || server->drained_told || is_listening(server) ||
         counter_get(&server->counters.connections_open))
         return;
     server->drained_told = true;
@@ -188,6 +195,26 @@ void connection_set_deadline(struct http_connection *connection, uint64_t deadli
     assert(started); /* there are more timers than connections */
 }
 
+uint64_t connection_idle_end(const struct http_connection *connection)
+{
+    const struct http_server *server = connection->server;
+    const struct http_server_options *options = &server->options;
+    uint64_t time_ns = options->idle_timeout_ns;
+    if (server->draining) time_ns = MIN(time_ns, options->drain_idle_ns);
+    return loop_now_ns(server->loop) + time_ns;
+}
+
+void connection_linger(struct http_connection *connection)
+{
+    const struct http_server *server = connection->server;
+    uint64_t time_ns = LINGER_SECONDS_MAX * NS_PER_S;
+    if (server->draining) time_ns = MIN(time_ns, server->options.drain_idle_ns);
+    (void)shutdown(connection->watch.descriptor, SHUT_WR);
+    connection->state = HTTP_STATE_LINGERING;
+    connection_set_deadline(connection, loop_now_ns(server->loop) + time_ns);
+    connection_resume(connection);
+}
+
 void connection_resume(struct http_connection *connection)
 {
     struct http_server *server = connection->server;
@@ -197,6 +224,22 @@ void connection_resume(struct http_connection *connection)
     loop_hurry(server->loop);
 }
 
+static bool is_idle(const struct http_connection *connection)
+{
+    return connection->state == HTTP_STATE_HEAD && !connection->work && !connection->first_piece;
+}
+
+/* The server drains, and no further request came: a last look whether one has just arrived. */
+static void end_idle(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+    uint64_t open = counter_get(&server->counters.connections_open);
+    connection->readable = true;
+    connection_read(connection);
+    if (counter_get(&server->counters.connections_open) != open) return; /* it was closed */
+    if (is_idle(connection)) connection_linger(connection);
+}
+
 static void on_deadline(struct loop_timer *timer)
 {
     struct http_connection *connection = CONTAINER_OF(timer, struct http_connection, timer);
@@ -204,6 +247,10 @@ static void on_deadline(struct loop_timer *timer)
     struct http_work *work = connection->work;
     if (connection->deadline_ns > loop_now_ns(server->loop)) {
         connection_set_deadline(connection, connection->deadline_ns);
+        return;
+    }
+    if (server->draining && is_idle(connection)) {
+        end_idle(connection);
         return;
     }
     counter_add(&server->counters.connections_timed_out, 1);
@@ -253,8 +300,7 @@ static enum status connection_new(struct http_server *server, int descriptor, st
     list_add_last(&server->connections, &connection->link);
     counter_add(&server->counters.connections_accepted, 1);
     counter_add(&server->counters.connections_open, 1);
-    connection_set_deadline(connection,
-                            loop_now_ns(server->loop) + server->options.idle_timeout_ns);
+    connection_set_deadline(connection, connection_idle_end(connection));
     return STATUS_OK;
 }
 
@@ -341,11 +387,17 @@ static bool accept_one(struct http_server *server, int listening)
     return true;
 }
 
+static void accept_several(struct http_listener *listener, int count)
+{
+    if (!listener->watch.active) return;
+    for (int i = 0; i < count; i++)
+        if (!accept_one(listener->server, listener->watch.descriptor)) return;
+}
+
 static void on_acceptable(struct loop_watch *watch, uint32_t events UNUSED)
 {
     struct http_listener *listener = CONTAINER_OF(watch, struct http_listener, watch);
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++)
-        if (!accept_one(listener->server, watch->descriptor)) return;
+    accept_several(listener, ACCEPTS_PER_TURN);
 }
 
 enum status http_server_listen(struct http_server *server, const struct tcp_listen_options *options,
@@ -377,6 +429,30 @@ static void stop_listening(struct http_server *server)
         (void)close(watch->descriptor);
     }
     loop_timer_stop(server->loop, &server->accept_timer);
+    loop_timer_stop(server->loop, &server->door_timer);
+}
+
+/* Handshakes that had begun have ended by now, or never will. */
+static void on_door_closes(struct loop_timer *timer)
+{
+    struct http_server *server = CONTAINER_OF(timer, struct http_server, door_timer);
+    for (uint32_t i = 0; i < server->listener_count; i++)
+        accept_several(&server->listeners[i], ACCEPTS_DRAINING);
+    stop_listening(server);
+    tell_if_drained(server);
+}
+
+/* Where the system cannot hold back new handshakes, closing soon is the least harm. */
+static void close_door(struct http_server *server)
+{
+    bool quiet = true;
+    for (uint32_t i = 0; i < server->listener_count; i++)
+        if (server->listeners[i].watch.active)
+            quiet = tcp_listen_no_more(server->listeners[i].watch.descriptor) && quiet;
+    uint64_t when_ns = loop_now_ns(server->loop) + server->options.drain_idle_ns;
+    bool waits = quiet && is_listening(server) &&
+                 loop_timer_start(server->loop, &server->door_timer, when_ns);
+    if (!waits) on_door_closes(&server->door_timer);
 }
 
 /* --- hooks of the turn ------------------------------------------------------------------------ */
@@ -431,6 +507,7 @@ static void set_defaults(struct http_server_options *options)
     DEFAULT_TO(chunk_count_max, 65536);
     DEFAULT_TO(connection_count_max, 10000);
     DEFAULT_TO(idle_timeout_ns, 75 * NS_PER_S);
+    DEFAULT_TO(drain_idle_ns, 250 * NS_PER_MS);
     DEFAULT_TO(header_timeout_ns, 10 * NS_PER_S);
     DEFAULT_TO(body_timeout_ns, 30 * NS_PER_S);
     DEFAULT_TO(rate_min, 1024);
@@ -463,6 +540,7 @@ enum status http_server_new(struct loop *loop, const struct http_server_options 
     list_init(&server->hung_up);
     buffer_init(&server->scratch, SCRATCH_CEILING);
     server->accept_timer.on_time = on_accept_pause_over;
+    server->door_timer.on_time = on_door_closes;
     server->spare_descriptor = open_spare();
     loop_hook_add(loop, LOOP_PHASE_RUN, resume_hook, server);
     loop_hook_add(loop, LOOP_PHASE_WRITE, flush_hook, server);
@@ -498,36 +576,19 @@ void http_server_free(struct http_server *server)
     server_free_if_empty(server);
 }
 
-/* What has arrived already is still answered: a look at each idle connection before it is closed.
- */
-static void drain_connection(struct http_connection *connection)
-{
-    if (connection->work || connection->first_piece) return;
-    connection->readable = true;
-    struct http_server *server = connection->server;
-    uint64_t open = counter_get(&server->counters.connections_open);
-    connection_read(connection);
-    if (counter_get(&server->counters.connections_open) != open) return; /* it was closed */
-    if (!connection->work && !connection->first_piece) connection_close(connection);
-}
-
 void http_server_drain(struct http_server *server, void (*on_drained)(void *context), void *context)
 {
     if (server->draining) return;
-    for (uint32_t i = 0; i < server->listener_count; i++)
-        on_acceptable(&server->listeners[i].watch, LOOP_READABLE);
-    stop_listening(server);
     server->on_drained = on_drained;
     server->drained_context = context;
     server->draining = true;
-    struct list connections;
-    list_init(&connections);
-    list_move_all(&connections, &server->connections);
-    for (struct list *link; (link = list_take_first(&connections)) != NULL;) {
-        list_add_last(&server->connections, link);
-        drain_connection(CONTAINER_OF(link, struct http_connection, link));
+    LIST_EACH(link, &server->connections)
+    {
+        struct http_connection *connection = CONTAINER_OF(link, struct http_connection, link);
+        if (is_idle(connection))
+            connection_set_deadline(connection, connection_idle_end(connection));
     }
-    tell_if_drained(server);
+    close_door(server);
 }
 
 const struct http_counters *http_server_counters(const struct http_server *server)

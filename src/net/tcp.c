@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -91,6 +92,21 @@ enum status tcp_listen(const struct tcp_listen_options *options, int *ret_descri
     if (status != STATUS_OK) return fail_while(err, status, "address '%s'", options->host);
     *ret_port = bound_port(*ret_descriptor);
     return STATUS_OK;
+}
+
+bool tcp_listen_no_more(int listening)
+{
+    enum { FLAGS_OFFSET = 13, FLAG_SYN = 0x02, FLAG_ACK = 0x10 };
+    /* Sees each segment from its TCP header on; a result of 0 drops it. */
+    struct sock_filter instructions[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_OFFSET),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FLAG_SYN | FLAG_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FLAG_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {.len = COUNT_OF(instructions), .filter = instructions};
+    return setsockopt(listening, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 }
 
 enum status tcp_wait(int descriptor, short events, uint64_t deadline_ns, struct error *err)

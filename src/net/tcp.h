@@ -19,6 +19,13 @@ enum status tcp_listen(const struct tcp_listen_options *options, int *ret_descri
                        uint16_t *ret_port, struct error *err) FALLIBLE;
 
 /*
+ * From now on the listening socket hears no new handshake (a client tries again, by then elsewhere
+ * or in vain), while those that have begun can still be completed and accepted. To close a
+ * listening socket at once would reset them. False if the system cannot do that.
+ */
+bool tcp_listen_no_more(int listening);
+
+/*
  * A connected socket, owned by the caller. Blocks until `deadline_ns` (monotonic) at most, except
  * for the resolver, which has time-outs of its own. UNAVAILABLE if nobody listens,
  * DEADLINE_EXCEEDED if nobody answers. Tries all addresses of the host in turn.

@@ -803,24 +803,28 @@ TEST(the_date_moves_on)
 /* --- draining -----------------------------------------------------------------------------------
  */
 
+static void hang_up(struct fixture *f)
+{
+    (void)close(f->client);
+    f->client = -1;
+    fixture_turns(f, 1);
+}
+
 TEST(draining_answers_what_is_in_flight)
 {
     struct fixture f;
     fixture_open(&f, &(struct http_server_options){0});
     (void)fixture_talk(&f, STR("GET /later HTTP/1.1\r\n" H "\r\n"));
-    int busy = f.client;
-    fixture_connect(&f);
     http_server_drain(f.server, fixture_drained, &f);
-    fixture_turns(&f, 1);
-    EXPECT(f.ended); /* the idle one */
+    clock_fake_advance(&f.clock, NS_PER_S);
+    fixture_turns(&f, 2);
     EXPECT_INT(f.drains, 0);
-    (void)close(f.client);
-    f.client = busy;
-    f.ended = false;
     http_respond_json(f.pending, 200, STR("{}"));
     fixture_turns(&f, 2);
     EXPECT(strstr(buffer_text(&f.received), "\r\nConnection: close\r\n"));
     EXPECT(f.ended);
+    EXPECT_INT(f.drains, 0); /* it waits for the client's end, so that nothing is reset */
+    hang_up(&f);
     EXPECT_INT(f.drains, 1);
     fixture_close(&f);
 }
@@ -829,19 +833,74 @@ TEST(draining_an_idle_server_ends_at_once)
 {
     struct fixture f;
     fixture_open(&f, &(struct http_server_options){0});
+    hang_up(&f);
     http_server_drain(f.server, fixture_drained, &f);
     EXPECT_INT(f.drains, 1);
     fixture_close(&f);
 }
 
-TEST(a_request_that_has_arrived_is_answered_while_draining)
+TEST(draining_gives_an_idle_connection_time_for_one_more_request)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct http_server_options){.drain_idle_ns = NS_PER_S});
+    (void)fixture_talk(&f, STR("GET / HTTP/1.1\r\n" H "\r\n"));
+    http_server_drain(f.server, fixture_drained, &f);
+    clock_fake_advance(&f.clock, NS_PER_S - 1);
+    fixture_turns(&f, 2);
+    EXPECT(!f.ended);
+    buffer_reset(&f.received);
+    (void)fixture_talk(&f, STR("GET / HTTP/1.1\r\n" H "\r\n"));
+    EXPECT_INT(status_of(buffer_text(&f.received)), 200);
+    EXPECT(strstr(buffer_text(&f.received), "\r\nConnection: close\r\n"));
+    EXPECT(f.ended);
+    hang_up(&f);
+    EXPECT_INT(f.drains, 1);
+    fixture_close(&f);
+}
+
+TEST(draining_ends_a_silent_connection_by_halves)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct http_server_options){.drain_idle_ns = NS_PER_S});
+    http_server_drain(f.server, fixture_drained, &f);
+    clock_fake_advance(&f.clock, NS_PER_S);
+    fixture_turns(&f, 2);
+    EXPECT(f.ended);
+    EXPECT_INT(f.drains, 0);
+    EXPECT(send(f.client, "GET", 3, MSG_NOSIGNAL) == 3); /* read, and thrown away */
+    fixture_turns(&f, 2);
+    EXPECT_INT(f.drains, 0);
+    clock_fake_advance(&f.clock, NS_PER_S);
+    fixture_turns(&f, 2);
+    EXPECT_INT(f.drains, 1);
+    fixture_close(&f);
+}
+
+TEST(a_request_that_arrives_at_the_last_moment_of_draining_is_answered)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct http_server_options){.drain_idle_ns = NS_PER_S});
+    http_server_drain(f.server, fixture_drained, &f);
+    (void)send(f.client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27, MSG_NOSIGNAL);
+    clock_fake_advance(&f.clock, NS_PER_S);
+    fixture_turns(&f, 2);
+    EXPECT_INT(status_of(buffer_text(&f.received)), 200);
+    hang_up(&f);
+    EXPECT_INT(f.drains, 1);
+    fixture_close(&f);
+}
+
+TEST(draining_answers_all_that_was_sent_in_one_go)
 {
     struct fixture f;
     fixture_open(&f, &(struct http_server_options){0});
-    (void)send(f.client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27, MSG_NOSIGNAL);
     http_server_drain(f.server, fixture_drained, &f);
-    fixture_turns(&f, 2);
-    EXPECT_INT(status_of(buffer_text(&f.received)), 200);
+    (void)fixture_talk(&f, STR("GET /1 HTTP/1.1\r\n" H "\r\nGET /2 HTTP/1.1\r\n" H
+                               "\r\nGET /3 HTTP/1.1\r\n" H "\r\n"));
+    EXPECT_INT(f.requests, 3);
+    const char *close_field = strstr(buffer_text(&f.received), "\r\nConnection: close\r\n");
+    EXPECT(close_field && !strstr(close_field, "200 OK")); /* the last says it */
+    hang_up(&f);
     EXPECT_INT(f.drains, 1);
     fixture_close(&f);
 }

@@ -136,10 +136,15 @@ TEST(draining_takes_those_who_were_waiting_at_the_door)
     fixture_turns(&f, 3);
     EXPECT(strstr(buffer_text(&f.received), "200 OK"));
     EXPECT(strstr(buffer_text(&f.received), "\r\nConnection: close\r\n"));
-    EXPECT_INT(f.drains, 1);
     struct error err;
     int refused;
-    EXPECT(tcp_connect("127.0.0.1", port, clock_monotonic_ns() + NS_PER_S, &refused, &err) !=
+    EXPECT(tcp_connect("127.0.0.1", port, clock_monotonic_ns() + NS_PER_S / 10, &refused, &err) !=
            STATUS_OK);
+    EXPECT_INT(f.drains, 0);
+    clock_fake_advance(&f.clock, NS_PER_S);
+    fixture_turns(&f, 3);
+    EXPECT_INT(f.drains, 1);
+    EXPECT_INT(tcp_connect("127.0.0.1", port, clock_monotonic_ns() + NS_PER_S, &refused, &err),
+               STATUS_UNAVAILABLE);
     fixture_close(&f);
 }
