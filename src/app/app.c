@@ -43,6 +43,8 @@ static struct serve_options serve_options_of(const struct config *config, const 
         .load_threads = (uint32_t)config->model_load_threads,
         .engine_threads = (uint32_t)config->engine_threads,
         .queue_size_max = (uint32_t)config->queue_size_max,
+        .queue_timeout_ns = config->queue_timeout_ns,
+        .ready_despite_failures = !config->model_ready_requires_all,
         .bytes_in_flight_max = config->memory_request_bytes_max,
         .cache_size_max = config->cache_bytes_max,
         .load_size_max = config->model_load_bytes_max,

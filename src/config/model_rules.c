@@ -150,6 +150,9 @@ static enum status check_batching(struct model_config *config, struct error *err
     if (config->max_batch_size == 0)
         model_config_warn(config, "dynamic_batching has no effect on batches while max_batch_size "
                                   "is 0");
+    if (batching->preserve_ordering)
+        model_config_warn(config, "dynamic_batching: preserve_ordering has no effect: answers of "
+                                  "one connection are always in order, others are independent");
     for (size_t i = 0; i < batching->preferred_batch_size.count; i++) {
         int32_t size = batching->preferred_batch_size.items[i];
         if (size >= 1 && size <= MAX(config->max_batch_size, 1)) continue;

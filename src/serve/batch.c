@@ -29,11 +29,13 @@ void batch_queue_init(struct batch_queue *queue, const struct batch_policy *poli
     }
 }
 
-static uint64_t timeout_us(const struct batch_level *level, uint64_t requested_us)
+static uint64_t timeout_us(const struct batch_policy *policy, const struct batch_level *level,
+                           uint64_t requested_us)
 {
-    if (!level->allow_override || requested_us == 0) return level->timeout_us;
-    if (level->timeout_us == 0) return requested_us;
-    return MIN(level->timeout_us, requested_us);
+    uint64_t own_us = level->allow_override ? requested_us : 0;
+    if (own_us == 0) own_us = level->timeout_us;
+    if (own_us == 0) return policy->timeout_default_us;
+    return level->timeout_us ? MIN(level->timeout_us, own_us) : own_us;
 }
 
 static uint64_t expiry_ns(uint64_t now_ns, uint64_t after_us)
@@ -61,7 +63,7 @@ bool batch_queue_add(struct batch_queue *queue, struct batch_item *item, uint64_
     item->level = index;
     item->delayed = false;
     item->arrived_ns = now_ns;
-    item->expires_ns = expiry_ns(now_ns, timeout_us(level, item->timeout_us));
+    item->expires_ns = expiry_ns(now_ns, timeout_us(policy, level, item->timeout_us));
     list_add_last(&queue->waiting[index], &item->link);
     queue->count++;
     queue->counts[index]++;

@@ -42,7 +42,8 @@ struct batch_level {
 struct batch_policy {
     int64_t rows_max; /* 0: one call at a time */
     uint64_t delay_ns;
-    uint32_t size_max; /* waiting calls of all levels */
+    uint32_t size_max;           /* waiting calls of all levels */
+    uint64_t timeout_default_us; /* where neither level nor request sets one; 0: none */
     uint32_t level_count;
     uint32_t level_default; /* of a request without a priority, index from 0 */
     struct batch_level levels[BATCH_LEVELS_MAX];

@@ -309,7 +309,8 @@ bool serve_is_ready(struct serve *serve)
     struct repository *repository = serve->repository;
     if (atomic_load(&serve->draining)) return false;
     pthread_mutex_lock(&repository->mutex);
-    bool ready = repository->start_jobs == 0 && entries_are_ready(repository);
+    bool ready = repository->start_jobs == 0 &&
+                 (serve->options.ready_despite_failures || entries_are_ready(repository));
     pthread_mutex_unlock(&repository->mutex);
     return ready;
 }

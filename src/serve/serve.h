@@ -93,6 +93,8 @@ struct serve_options {
     uint32_t load_threads;   /* loads that run at the same time; 0: 2 */
     uint32_t engine_threads; /* threads one execute may use; 0: the engine's default */
     uint32_t queue_size_max; /* waiting calls of one model where its config sets none; 0: 16,384 */
+    uint64_t queue_timeout_ns; /* longest wait where neither model nor request sets one; 0: none */
+    bool ready_despite_failures;  /* once the start's loads are over, also if some failed */
     uint64_t bytes_in_flight_max; /* of inputs, all lanes together; 0: 1 GiB */
     uint64_t cache_size_max;      /* bytes of the response cache; 0: no cache */
     uint64_t load_size_max;       /* bytes of `file:` overrides of one load; 0: 1 GiB */
@@ -129,7 +131,8 @@ void serve_drain(struct serve *serve);
 bool serve_drain_wait(struct serve *serve, uint64_t grace_ns);
 uint64_t serve_in_flight(struct serve *serve);
 
-/* True once the start's loads are over, each model that was to be loaded is, and no drain began.
+/* True once the start's loads are over, each model that was to be loaded is (unless
+ * options.ready_despite_failures), and no drain began.
  * Any thread. */
 bool serve_is_ready(struct serve *serve);
 

@@ -18,6 +18,9 @@ void settings_init(struct model_settings *settings, const struct serve_options *
 {
     memset(settings, 0, sizeof *settings);
     batch_policy_init(&settings->policy, batch_size_max, options->queue_size_max);
+    settings->policy.timeout_default_us = options->queue_timeout_ns / NS_PER_US;
+    if (options->queue_timeout_ns > 0) /* less than the queue's unit is not the same as none */
+        settings->policy.timeout_default_us = MAX(settings->policy.timeout_default_us, UINT64_C(1));
     settings->placement = (struct placement_rule){.mode = PLACEMENT_AUTO,
                                                   .limit_ns = options->inline_cost_max_ns,
                                                   .dwell_ns = options->placement_dwell_ns};

@@ -42,6 +42,8 @@ static void drop(const struct place *place, const char *name)
     file_remove_tree(path);
 }
 
+static bool ready_despite_failures; /* of the next begin */
+
 static void begin(struct place *place, enum serve_control control, const char *startup)
 {
     struct error err;
@@ -53,7 +55,8 @@ static void begin(struct place *place, enum serve_control control, const char *s
                                           .control = control,
                                           .startup = &startup,
                                           .startup_count = startup ? 1 : 0,
-                                          .poll_interval_ms = 20};
+                                          .poll_interval_ms = 20,
+                                          .ready_despite_failures = ready_despite_failures};
     EXPECT_STATUS(serve_new(&options, &place->serve, &err), STATUS_OK, err);
     EXPECT_STATUS(serve_start_loading(place->serve, &err), STATUS_OK, err);
     EXPECT_STATUS(loop_new(&(struct loop_options){0}, &place->loop, &err), STATUS_OK, err);
@@ -415,4 +418,20 @@ TEST(a_lane_may_go_while_its_load_runs)
     serve_free(place.serve);
     engine_registry_free(place.engines);
     file_remove_tree(place.root);
+}
+
+TEST(readiness_can_put_up_with_a_model_that_failed)
+{
+    struct place place;
+    place_init(&place);
+    put(&place, "good/1/model.echo", MODEL "end\n");
+    put(&place, "bad/1/model.echo", MODEL "fail_load EXHAUSTED\nend\n");
+    ready_despite_failures = true;
+    begin(&place, SERVE_CONTROL_NONE, NULL);
+    ready_despite_failures = false;
+    EXPECT_TEXT(index_text(&place, false), "bad:1:UNAVAILABLE good:1:READY");
+    EXPECT(serve_is_ready(place.serve));
+    serve_drain(place.serve);
+    EXPECT(!serve_is_ready(place.serve));
+    end(&place);
 }

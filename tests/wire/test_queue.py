@@ -88,3 +88,17 @@ def test_clients_that_hang_up_while_waiting(tmp_path, start):
     begin = time.monotonic()
     assert server.infer("slow", ONE).status == 200
     assert time.monotonic() - begin < 2  # not behind eight that nobody waits for
+
+
+def test_a_default_timeout_for_those_who_set_none(tmp_path, start):
+    """queue.timeout holds where neither the model nor the request has a limit of its own."""
+    patient = "max_batch_size: 0\ndynamic_batching { default_queue_policy { default_timeout_microseconds: 20000000 } }\n"
+    root = echo_repository(tmp_path, {"slow": SLOW, "patient": (SLOW, patient)})
+    server = start([root], queue_timeout="50ms")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        plain = [pool.submit(server.infer, "slow", ONE) for _ in range(4)]
+        own = [pool.submit(server.infer, "slow", ONE, parameters={"timeout": 20000000}) for _ in range(2)]
+        configured = [pool.submit(server.infer, "patient", ONE) for _ in range(3)]
+        expired = [reply.result() for reply in plain if reply.result().status == 503]
+        assert expired and all("Request timeout expired" in reply.error() for reply in expired)
+        assert [reply.result().status for reply in own + configured] == [200] * 5

@@ -80,6 +80,21 @@ TEST(protobuf_text_is_read_whole)
     model_config_free(config);
 }
 
+TEST(preserve_ordering_is_warned_of_by_name)
+{
+    struct error err;
+    struct model_config *config;
+    EXPECT_STATUS(model_config_read(STR("max_batch_size: 4\ndynamic_batching { preserve_ordering: "
+                                        "true }"),
+                                    MODEL_CONFIG_PBTXT, "file", &config, &err),
+                  STATUS_OK, err);
+    bool told = false;
+    for (size_t i = 0; i < config->warnings.count; i++)
+        told = told || strstr(config->warnings.items[i], "preserve_ordering has no effect");
+    EXPECT(told);
+    model_config_free(config);
+}
+
 TEST(protobuf_text_errors_tell_the_place)
 {
     EXPECT_TEXT(PBTXT("name: \"a\"\n  max_batchsize: 8"),

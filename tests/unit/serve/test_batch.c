@@ -199,6 +199,28 @@ TEST(a_request_may_shorten_its_time_out_where_allowed)
     }
 }
 
+TEST(a_default_time_out_is_for_those_who_set_none)
+{
+    struct batch_policy policy;
+    batch_policy_init(&policy, 1, 0);
+    policy.timeout_default_us = 7;
+    struct batch_queue queue;
+    batch_queue_init(&queue, &policy);
+    static const struct {
+        uint64_t level_us, request_us, expires_ns;
+        bool allowed;
+    } cases[] = {{0, 0, 7100, true},    {0, 50, 50100, true}, {90, 0, 90100, true},
+                 {90, 50, 50100, true}, {0, 50, 7100, false}, {3, 50, 3100, false}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        policy.levels[0].timeout_us = cases[i].level_us;
+        policy.levels[0].allow_override = cases[i].allowed;
+        new_call(0, 1, 0)->item.timeout_us = cases[i].request_us;
+        EXPECT(batch_queue_add(&queue, &calls[0].item, 100));
+        EXPECT_INT(calls[0].item.expires_ns, cases[i].expires_ns);
+        batch_queue_remove(&queue, &calls[0].item);
+    }
+}
+
 /* --- against a model that keeps an array and sorts ---------------------------------------------
  */
 
