@@ -322,7 +322,8 @@ static enum slipway_status misbehave(struct slipway_model *model,
     if (file->leak_bytes > 0) {
         volatile char *lost = malloc(file->leak_bytes);
         for (uint64_t i = 0; lost && i < file->leak_bytes; i += 4096) lost[i] = 1;
-    } // NOLINT(clang-analyzer-unix.Malloc): the file asks for a leak
+    }
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the file asked for the leak
     if (file->fail_every > 0 && call % file->fail_every == 0)
         return echo_fail(error, file->fail_status, "call %llu fails, as the model's file says",
                          call);
