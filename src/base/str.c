@@ -20,11 +20,6 @@ bool str_equal_ignoring_case(struct str a, struct str b)
     return true;
 }
 
-bool str_starts_with(struct str text, struct str prefix)
-{
-    return text.size >= prefix.size && str_equal((struct str){text.data, prefix.size}, prefix);
-}
-
 bool str_ends_with(struct str text, struct str suffix)
 {
     return text.size >= suffix.size && str_equal(str_from(text, text.size - suffix.size), suffix);

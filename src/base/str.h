@@ -32,14 +32,45 @@ static inline struct str str_of(const char *text)
     return (struct str){text, strlen(text)};
 }
 
+/* As memcmp == 0, without a call for the short texts that most are: two words that overlap. */
+static inline bool bytes_equal(const char *a, const char *b, size_t size)
+{
+    uint64_t eight[4];
+    uint32_t four[4];
+    if (UNLIKELY(size > 16)) return memcmp(a, b, size) == 0;
+    if (size >= 8) {
+        memcpy(&eight[0], a, 8);
+        memcpy(&eight[1], b, 8);
+        memcpy(&eight[2], a + size - 8, 8);
+        memcpy(&eight[3], b + size - 8, 8);
+        return eight[0] == eight[1] && eight[2] == eight[3];
+    }
+    if (size >= 4) {
+        memcpy(&four[0], a, 4);
+        memcpy(&four[1], b, 4);
+        memcpy(&four[2], a + size - 4, 4);
+        memcpy(&four[3], b + size - 4, 4);
+        return four[0] == four[1] && four[2] == four[3];
+    }
+    return size == 0 || (a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1]);
+}
+
 static inline bool str_equal(struct str a, struct str b)
 {
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    if (a.size != b.size) return false;
+    if (__builtin_constant_p(a.size) || __builtin_constant_p(b.size))
+        return a.size == 0 || memcmp(a.data, b.data, a.size) == 0;
+    return bytes_equal(a.data, b.data, a.size);
 }
 
 /* ASCII letters compare without case, as HTTP header names do. */
 bool str_equal_ignoring_case(struct str a, struct str b);
-bool str_starts_with(struct str text, struct str prefix);
+
+static inline bool str_starts_with(struct str text, struct str prefix)
+{
+    return text.size >= prefix.size && str_equal((struct str){text.data, prefix.size}, prefix);
+}
+
 bool str_ends_with(struct str text, struct str suffix);
 
 /* Byte order, as memcmp: <0, 0, >0. */
