@@ -307,7 +307,7 @@ static enum progress header_complete(struct http_connection *connection, struct 
         return refuse_message(connection,
                               (struct rejection){431, "the request's header is too large"});
     enum coding coding;
-    struct str name = http_exchange_header(&work->exchange, HTTP_HEADER_CONTENT_ENCODING);
+    struct str name = header_value(work, HTTP_HEADER_CONTENT_ENCODING);
     if (UNLIKELY(name.data && !coding_find(name, &coding))) return refuse_coding(connection);
     if (server->handler->on_headers) {
         bool bodyless = !work->chunked && work->content_length == 0;
@@ -361,7 +361,7 @@ static enum progress step_head(struct http_connection *connection)
     if (work->parsed == work->start && !skip_blank_lines(work))
         return header_incomplete(connection);
     if (work->parsed == work->start) {
-        if (LIKELY(head_scan(work))) return header_complete(connection, head_check_meaning(work));
+        if (LIKELY(head_scan(work))) return header_complete(connection, (struct rejection){0});
         llhttp_init(&work->parser, HTTP_REQUEST, &connection->server->parser_settings);
         work->parser.data = work;
     }

@@ -130,7 +130,7 @@ static struct rejection body_align(struct http_work *work)
 
 struct rejection body_finish(struct http_work *work)
 {
-    struct str name = http_exchange_header(&work->exchange, HTTP_HEADER_CONTENT_ENCODING);
+    struct str name = header_value(work, HTTP_HEADER_CONTENT_ENCODING);
     enum coding coding = CODING_IDENTITY;
     if (UNLIKELY(name.data)) {
         bool known = coding_find(name, &coding);

@@ -21,19 +21,25 @@ static const struct http_header_info {
 
 /* Setting bit 5 makes a capital small and leaves digits and '-' alone; names are tokens, so that
  * nothing else can become a letter of ours. */
-static bool name_equal(const char *name, const char *wanted, size_t size)
+static inline bool name_equal(const char *name, const char *wanted, size_t size)
 {
     const uint64_t bits = UINT64_C(0x2020202020202020);
+    uint32_t first, last, wanted_first, wanted_last;
     uint64_t a, b;
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
+    if (size < 8) {
+        assert(size >= 4);
+        memcpy(&first, name, 4);
+        memcpy(&last, name + size - 4, 4);
+        memcpy(&wanted_first, wanted, 4);
+        memcpy(&wanted_last, wanted + size - 4, 4);
+        return (first | (uint32_t)bits) == wanted_first && (last | (uint32_t)bits) == wanted_last;
+    }
+    for (size_t i = 0;; i = MIN(i + 8, size - 8)) { /* the last eight overlap those before them */
         memcpy(&a, name + i, 8);
         memcpy(&b, wanted + i, 8);
         if ((a | bits) != b) return false;
+        if (i == size - 8) return true;
     }
-    for (; i < size; i++)
-        if ((name[i] | 0x20) != wanted[i]) return false;
-    return true;
 }
 
 /* Names of one size stand together in the table: here is the first's index + 1, 0 if there is none.
@@ -251,19 +257,14 @@ static struct rejection check_expect(struct http_work *work)
     return ACCEPT;
 }
 
-struct rejection head_check_meaning(struct http_work *work)
-{
-    struct rejection rejection = split_target(&work->exchange);
-    return rejection.status ? rejection : check_host(&work->exchange);
-}
-
 struct rejection head_check(struct http_work *work)
 {
     const char *line = NULL;
     if (work->folded) return REJECT(400, "a header field goes on in a second line");
     struct rejection rejection = check_request_line(work, &line);
     if (!rejection.status) rejection = check_fields(work, line);
-    if (!rejection.status) rejection = head_check_meaning(work);
+    if (!rejection.status) rejection = split_target(&work->exchange);
+    if (!rejection.status) rejection = check_host(&work->exchange);
     if (!rejection.status) rejection = check_length(work);
     if (!rejection.status) rejection = check_expect(work);
     bool close = work->parser.flags & F_CONNECTION_CLOSE;
@@ -298,9 +299,7 @@ struct rejection head_explain(const struct http_work *work, llhttp_errno_t error
 
 struct str http_exchange_header(const struct http_exchange *exchange, enum http_header header)
 {
-    const struct http_work *work = const_work_of(exchange);
-    uint32_t slot = work->slots[header];
-    return slot ? work->fields[slot - 1].value : (struct str){NULL, 0};
+    return header_value(const_work_of(exchange), header);
 }
 
 struct str http_exchange_header_find(const struct http_exchange *exchange, struct str name)

@@ -205,6 +205,13 @@ static inline const struct http_work *const_work_of(const struct http_exchange *
     return (const struct http_work *)(const void *)exchange;
 }
 
+/* The value of a field with a slot; data NULL if it was not sent. */
+static inline struct str header_value(const struct http_work *work, enum http_header header)
+{
+    uint32_t slot = work->slots[header];
+    return slot ? work->fields[slot - 1].value : (struct str){NULL, 0};
+}
+
 /* --- http_server.c ---------------------------------------------------------------------------- */
 
 /* Sets when the connection is cut unless something happens before. Costs nothing but a store when
@@ -258,15 +265,15 @@ enum http_header http_header_find(struct str name);
 /* After the parser found the header's end: checks it byte for byte and fills in the exchange. */
 struct rejection head_check(struct http_work *work);
 
-/* What holds for every header, scanned or parsed: target, host, length. */
-struct rejection head_check_meaning(struct http_work *work);
-
 /* What to answer when the parser refused the header. */
 struct rejection head_explain(const struct http_work *work, llhttp_errno_t error);
 
 /* --- http_scan.c ------------------------------------------------------------------------------ */
 
-/* Reads a whole, usual header in place of the parser. False: it is not that, nothing is changed. */
+/*
+ * Reads a whole, usual header in place of the parser and its checks, and fills in the exchange.
+ * False: it is not that, and the parser may begin.
+ */
 bool head_scan(struct http_work *work);
 
 /* --- http_body.c ------------------------------------------------------------------------------ */

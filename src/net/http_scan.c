@@ -6,89 +6,194 @@
  */
 #include "net/http_private.h"
 
-enum { TOKEN = 1, TARGET = 2, CONTENT_LENGTH_DIGITS_MAX = 18 };
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
-/* By byte: 1 what a name is made of (tchar, RFC 9110, 5.6.2), 2 what a path and query is made of.
- */
+/* What a byte may be part of. */
+enum {
+    TOKEN = 1,   /* a name (tchar, RFC 9110, 5.6.2) */
+    TARGET = 2,  /* a path, or a query but for its question marks */
+    HOST = 4,    /* a Host field's value */
+    VISIBLE = 8, /* any other value: ASCII from the space up */
+    WIDTH = 16,  /* bytes that are looked at together */
+    CONTENT_LENGTH_DIGITS_MAX = 18,
+};
+
 // clang-format off
 static const uint8_t kinds[256] = {
-    // 0 1 2 3 4 5 6 7 8 9 A B C D E F
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // 0x00
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // 0x10
-    0, 3, 0, 1, 3, 3, 3, 3, 2, 2, 3, 3, 2, 3, 3, 2, // 0x20
-    3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 0, 2, 0, 2, // 0x30
-    2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, // 0x40
-    3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 0, 0, 1, 3, // 0x50
-    1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, // 0x60
-    3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 1, 0, 3, 0, // 0x70
+    // 0   1   2   3   4   5   6   7   8   9   A   B   C   D   E   F
+       0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0, // 0x00
+       0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0, // 0x10
+       8, 15,  8,  9, 15, 15, 15, 15, 14, 14, 15, 15, 10, 15, 15, 10, // 0x20
+      15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14,  8, 14,  8,  8, // 0x30
+      10, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 0x40
+      15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 12,  8, 12,  9, 15, // 0x50
+       9, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, // 0x60
+      15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,  8,  9,  8, 15,  0, // 0x70
 };
 // clang-format on
 
 static const struct {
     char text[8];
     uint8_t size;
-    uint8_t number;
     enum http_method method;
 } methods[] = {
-    {"POST ", 5, HTTP_POST, HTTP_METHOD_POST},
-    {"GET ", 4, HTTP_GET, HTTP_METHOD_GET},
-    {"HEAD ", 5, HTTP_HEAD, HTTP_METHOD_HEAD},
+    {"POST ", 5, HTTP_METHOD_POST},
+    {"GET ", 4, HTTP_METHOD_GET},
+    {"HEAD ", 5, HTTP_METHOD_HEAD},
 };
 
-#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+#ifdef __SSE2__
 
-/* The high bit of each byte that is below 0x20, is 0x7F, or is above it; exact up to the first. */
-static uint64_t find_unusual(uint64_t bytes)
+static inline __m128i is_between(__m128i bytes, char low, char high)
 {
-    uint64_t low = (bytes - EACH_BYTE(0x20)) & ~bytes;
-    uint64_t delete = (bytes ^ EACH_BYTE(0x7F)) - EACH_BYTE(1);
-    return (low | (delete &~(bytes ^ EACH_BYTE(0x7F))) | bytes) & EACH_BYTE(0x80);
+    __m128i above = _mm_sub_epi8(bytes, _mm_set1_epi8(low));
+    return _mm_cmpeq_epi8(_mm_subs_epu8(above, _mm_set1_epi8((char)(high - low))),
+                          _mm_setzero_si128());
 }
 
-/* The first byte that is no visible ASCII and no space; `end` if there is none before. */
-static const char *skip_visible(const char *at, const char *end)
+static inline __m128i is_byte(__m128i bytes, char byte)
 {
-    for (; end - at >= 8; at += 8) {
-        uint64_t bytes;
-        memcpy(&bytes, at, 8);
-        if (find_unusual(bytes)) break;
+    return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte));
+}
+
+/* Which bytes are of the kind: all of VISIBLE, of the others the letters, digits and "-._", and
+ * ":/" where they may stand. */
+static ALWAYS_INLINE __m128i usual_bytes(__m128i bytes, uint8_t kind)
+{
+    if (kind == VISIBLE)
+        return _mm_andnot_si128(is_byte(bytes, 127), _mm_cmpgt_epi8(bytes, _mm_set1_epi8(31)));
+    __m128i small = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    __m128i letters = _mm_or_si128(is_between(small, 'a', 'z'), is_byte(bytes, '_'));
+    __m128i rest = is_between(bytes, '-', kind == TOKEN ? '9' : ':'); /* from - to : come -./0-9: */
+    if (kind != TARGET) rest = _mm_andnot_si128(is_byte(bytes, '/'), rest);
+    return _mm_or_si128(letters, rest);
+}
+
+/* How many of the next WIDTH bytes are of the kind, from the first on; at most a few too low. */
+static ALWAYS_INLINE unsigned count_usual(const char *at, uint8_t kind)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    unsigned usual = (unsigned)_mm_movemask_epi8(usual_bytes(bytes, kind));
+    return (unsigned)__builtin_ctz(~usual);
+}
+
+#else
+
+static ALWAYS_INLINE unsigned count_usual(const char *at, uint8_t kind)
+{
+    unsigned count = 0;
+    while (count < WIDTH && (kinds[(unsigned char)at[count]] & kind)) count++;
+    return count;
+}
+
+#endif
+
+/* The first byte that is not of the kind; `end` if all are. */
+static ALWAYS_INLINE const char *skip(const char *at, const char *end, uint8_t kind)
+{
+    for (;;) {
+        while (end - at >= WIDTH) {
+            unsigned count = count_usual(at, kind);
+            at += count;
+            if (count < WIDTH) break;
+        }
+        if (at == end || !(kinds[(unsigned char)*at] & kind)) return at;
+        at++;
     }
-    while (at < end && *at >= ' ' && *at < 127) at++;
-    return at;
 }
 
-static const char *skip_kind(const char *at, const char *end, uint8_t kind)
+/* The path and query that start here. */
+static inline const char *scan_target(struct http_exchange *exchange, const char *at,
+                                      const char *end)
 {
-    while (at < end && (kinds[(unsigned char)*at] & kind)) at++;
+    const char *start = at;
+    at = skip(at, end, TARGET);
+    exchange->path = (struct str){start, (size_t)(at - start)};
+    exchange->query = STR_EMPTY;
+    if (UNLIKELY(at < end && *at == '?')) {
+        const char *query = at + 1;
+        while (at < end && *at == '?') at = skip(at + 1, end, TARGET);
+        exchange->query = (struct str){query, (size_t)(at - query)};
+    }
+    exchange->target = (struct str){start, (size_t)(at - start)};
     return at;
 }
 
 /* "POST /path HTTP/1.1" CR LF; returns what follows, NULL if it is not that. */
-static const char *scan_request_line(struct http_work *work, const char *at, const char *end)
+static inline const char *scan_request_line(struct http_exchange *exchange, const char *at,
+                                            const char *end)
 {
     for (size_t i = 0; i < COUNT_OF(methods); i++) {
         if (memcmp(at, methods[i].text, 4) != 0 || at[methods[i].size - 1] != ' ') continue;
-        const char *target = at + methods[i].size;
-        if (*target != '/') return NULL;
-        at = skip_kind(target, end, TARGET);
+        exchange->method = methods[i].method;
+        at += methods[i].size;
+        if (*at != '/') return NULL;
+        at = scan_target(exchange, at, end);
         if (end - at < 11 || memcmp(at, " HTTP/1.1\r\n", 11) != 0) return NULL;
-        work->exchange.method = methods[i].method;
-        work->exchange.target = (struct str){target, (size_t)(at - target)};
         return at + 11;
     }
     return NULL;
 }
 
+/* The text's bytes as a word, and the bit that makes a letter small at each of its letters. */
+#define BYTE(text, i) ((uint64_t)((i) < sizeof(text) - 1 ? (unsigned char)(text)[i] : 0))
+#define AT(value, i) ((uint64_t)(value) << (8 * (i)))
+#define EACH(what, text)                                                                           \
+    (AT(what(text, 0), 0) | AT(what(text, 1), 1) | AT(what(text, 2), 2) | AT(what(text, 3), 3) |   \
+     AT(what(text, 4), 4) | AT(what(text, 5), 5) | AT(what(text, 6), 6) | AT(what(text, 7), 7))
+#define SMALL(text, i) (BYTE(text, i) >= 'a' ? 0x20 : 0)
+#define MASK(text, i) (BYTE(text, i) ? 0xFF : 0)
+#define STARTS_WITH(word, text)                                                                    \
+    ((((word) | EACH(SMALL, text)) & EACH(MASK, text)) == EACH(BYTE, text))
+
+/*
+ * What nearly every request has, told by the bytes where it stands, the colon included. Needs
+ * WIDTH bytes. HTTP_HEADER_COUNT: it is another.
+ */
+static inline enum http_header find_usual_header(const char *at)
+{
+    uint64_t word, next;
+    memcpy(&word, at, sizeof word);
+    memcpy(&next, at + 8, sizeof next);
+    if (STARTS_WITH(word, "content-")) {
+        if (STARTS_WITH(next, "length:")) return HTTP_HEADER_CONTENT_LENGTH;
+        if (STARTS_WITH(next, "type:")) return HTTP_HEADER_CONTENT_TYPE;
+    }
+    if (STARTS_WITH(word, "host:")) return HTTP_HEADER_HOST;
+    if (STARTS_WITH(word, "accept:")) return HTTP_HEADER_ACCEPT;
+    if (STARTS_WITH(word, "user-age") && STARTS_WITH(next, "nt:")) return HTTP_HEADER_USER_AGENT;
+    return HTTP_HEADER_COUNT;
+}
+
+/* A name; returns where its colon must be, and which of ours it is. */
+static inline const char *scan_name(const char *at, const char *end, enum http_header *ret_header)
+{
+    static const uint8_t sizes[HTTP_HEADER_COUNT] = {
+#define X(name, text, once) sizeof(text) - 1,
+        HTTP_HEADER_TABLE(X)
+#undef X
+    };
+    *ret_header = end - at >= WIDTH ? find_usual_header(at) : HTTP_HEADER_COUNT;
+    if (LIKELY(*ret_header < HTTP_HEADER_COUNT)) return at + sizes[*ret_header];
+    const char *name = at;
+    at = skip(at, end, TOKEN);
+    *ret_header = http_header_find((struct str){name, (size_t)(at - name)});
+    return at;
+}
+
 /* "name: value" CR LF */
-static const char *scan_field(struct http_field *field, const char *at, const char *end)
+static inline const char *scan_field(struct http_field *field, const char *at, const char *end,
+                                     enum http_header *ret_header)
 {
     const char *name = at;
-    at = skip_kind(at, end, TOKEN);
+    at = scan_name(at, end, ret_header);
     field->name = (struct str){name, (size_t)(at - name)};
     if (at == name || end - at < 3 || at[0] != ':') return NULL;
     at += at[1] == ' ' ? 2 : 1;
     const char *value = at;
-    at = skip_visible(at, end);
+    at = *ret_header == HTTP_HEADER_HOST ? skip(at, end, HOST) : skip(at, end, VISIBLE);
     if (end - at < 2 || at[0] != '\r' || at[1] != '\n') return NULL;
     field->value = (struct str){value, (size_t)(at - value)};
     /* More blanks than the usual one are for others. */
@@ -96,9 +201,9 @@ static const char *scan_field(struct http_field *field, const char *at, const ch
     return at + 2;
 }
 
-static bool scan_length(struct http_work *work)
+static inline bool scan_length(struct http_work *work)
 {
-    struct str text = http_exchange_header(&work->exchange, HTTP_HEADER_CONTENT_LENGTH);
+    struct str text = header_value(work, HTTP_HEADER_CONTENT_LENGTH);
     uint64_t length = 0;
     if (!text.data) return true;
     if (text.size == 0 || text.size > CONTENT_LENGTH_DIGITS_MAX) return false;
@@ -111,24 +216,24 @@ static bool scan_length(struct http_work *work)
     return true;
 }
 
-static bool scan_connection(struct http_work *work)
+static inline bool scan_connection(struct http_work *work)
 {
-    struct str text = http_exchange_header(&work->exchange, HTTP_HEADER_CONNECTION);
+    struct str text = header_value(work, HTTP_HEADER_CONNECTION);
     work->keep_alive = true;
     if (!text.data || str_equal_ignoring_case(text, STR("keep-alive"))) return true;
     work->keep_alive = false;
     return str_equal_ignoring_case(text, STR("close"));
 }
 
-static bool scan_fields(struct http_work *work, const char *at, const char *end)
+static inline bool scan_fields(struct http_work *work, const char *at, const char *end)
 {
     uint32_t field_count_max = work->exchange.server->options.field_count_max;
     while (end - at >= 2 && *at != '\r') {
         if (work->field_count == field_count_max) return false;
         struct http_field *field = &work->fields[work->field_count++];
-        at = scan_field(field, at, end);
+        enum http_header header;
+        at = scan_field(field, at, end, &header);
         if (!at) return false;
-        enum http_header header = http_header_find(field->name);
         if (header == HTTP_HEADER_COUNT) continue;
         /* Twice: whether that is allowed is not decided here. */
         if (work->slots[header]) return false;
@@ -144,9 +249,10 @@ bool head_scan(struct http_work *work)
     const char *at = work->input + work->start;
     const char *end = work->input + work->end;
     if (end - at < 16) return false;
-    at = scan_request_line(work, at, end);
+    at = scan_request_line(&work->exchange, at, end);
     if (at && scan_fields(work, at, end) && !work->slots[HTTP_HEADER_TRANSFER_ENCODING] &&
-        !work->slots[HTTP_HEADER_EXPECT] && scan_length(work) && scan_connection(work))
+        !work->slots[HTTP_HEADER_EXPECT] && work->slots[HTTP_HEADER_HOST] && scan_length(work) &&
+        scan_connection(work))
         return true;
     work->exchange.target = (struct str){NULL, 0};
     work->field_count = 0;
