@@ -43,37 +43,55 @@ static bool is_safe_capture(struct str text)
     return text.size > 0 && str_find(text, '\0') == SIZE_MAX && str_find(text, '/') == SIZE_MAX;
 }
 
-/* Takes what a capture may: up to the next slash, without the pattern's literal suffix. */
-static bool take_capture(const char **pattern, struct str *path, struct arena *arena,
-                         struct route_match *match)
+/* Bytes up to the next slash; *ret_plain if none of them means anything else than itself. */
+static size_t segment_size(struct str path, bool *ret_plain)
 {
-    const char *suffix = *pattern + 2;
-    size_t suffix_size = strcspn(suffix, "/");
-    size_t size = str_find(*path, '/');
-    if (size == SIZE_MAX) size = path->size;
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t at = 0;
+    for (uint64_t eight; path.size - at >= 8; at += 8) {
+        memcpy(&eight, path.data + at, 8);
+        uint64_t slash = eight ^ ones * '/', percent = eight ^ ones * '%';
+        uint64_t found =
+            ((slash - ones) & ~slash) | ((percent - ones) & ~percent) | ((eight - ones) & ~eight);
+        if (found & ones * 0x80) break;
+    }
+    while (at < path.size && path.data[at] != '/' && path.data[at] != '%' && path.data[at]) at++;
+    *ret_plain = at == path.size || path.data[at] == '/';
+    if (LIKELY(*ret_plain)) return at;
+    size_t size = str_find(path, '/');
+    return size == SIZE_MAX ? path.size : size;
+}
+
+/* Takes what a capture may: up to the next slash, without what the next literal has before its. */
+static inline bool take_capture(struct str next, struct str *path, struct arena *arena,
+                                struct route_match *match)
+{
+    bool plain;
+    size_t size = segment_size(*path, &plain), suffix_size = 0;
+    while (suffix_size < next.size && next.data[suffix_size] != '/') suffix_size++;
     if (size <= suffix_size) return false;
-    if (memcmp(path->data + size - suffix_size, suffix, suffix_size) != 0) return false;
     struct str text = {path->data, size - suffix_size};
     assert(match->capture_count < ROUTE_CAPTURES_MAX);
     struct str *capture = &match->captures[match->capture_count];
-    if (!percent_decode(text, false, arena, capture) || !is_safe_capture(*capture)) return false;
+    *capture = text;
+    if (UNLIKELY(!plain) &&
+        (!percent_decode(text, false, arena, capture) || !is_safe_capture(*capture)))
+        return false;
     match->capture_count++;
-    *pattern = suffix + suffix_size;
-    *path = str_from(*path, size);
+    *path = str_from(*path, text.size);
     return true;
 }
 
-static bool matches(const char *pattern, struct str path, struct arena *arena,
-                    struct route_match *match)
+static inline bool matches(const struct route *route, struct str path, struct arena *arena,
+                           struct route_match *match)
 {
     match->capture_count = 0;
-    for (;;) {
-        size_t literal = strcspn(pattern, "{");
-        if (path.size < literal || memcmp(path.data, pattern, literal) != 0) return false;
-        pattern += literal;
-        path = str_from(path, literal);
-        if (*pattern == '\0') return path.size == 0;
-        if (!take_capture(&pattern, &path, arena, match)) return false;
+    for (size_t i = 0;; i++) {
+        struct str literal = route->literals[i];
+        if (!str_starts_with(path, literal)) return false;
+        path = str_from(path, literal.size);
+        if (i == ROUTE_CAPTURES_MAX || !route->literals[i + 1].data) return path.size == 0;
+        if (!take_capture(route->literals[i + 1], &path, arena, match)) return false;
     }
 }
 
@@ -84,7 +102,7 @@ enum route_outcome router_find(const struct route *routes, size_t route_count,
     if (path.size > 1 && path.data[path.size - 1] == '/') path.size--;
     ret_match->allowed = 0;
     for (size_t i = 0; i < route_count; i++) {
-        if (!matches(routes[i].pattern, path, arena, ret_match)) continue;
+        if (!matches(&routes[i], path, arena, ret_match)) continue;
         if (routes[i].methods & (unsigned)method) {
             ret_match->route = &routes[i];
             return ROUTE_FOUND;

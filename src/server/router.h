@@ -8,11 +8,11 @@
  *   struct route_match match;
  *   switch (router_find(routes, COUNT_OF(routes), ROUTE_POST, path, arena, &match)) ...
  *
- * A pattern is literal segments and captures: `{}` takes one whole, non-empty segment; `{}:predict`
- * one that ends in the literal. A slash at the end of a path is ignored. Captures are
- * percent-decoded; a capture that decodes to nothing, to a NUL or to something with a slash in it
- * does not match, so that no name can step out of its directory. The first row that fits wins: put
- * the busiest first.
+ * A path is literals with a capture between each two, at the end also before an empty one: it takes
+ * one whole, non-empty segment, or what stands in it before the next literal (":predict"). A slash
+ * at the end of a path is ignored. Captures are percent-decoded; a capture that decodes to nothing,
+ * to a NUL or to something with a slash in it does not match, so that no name can step out of its
+ * directory. The first row that fits wins: put the busiest first.
  */
 #ifndef SERVER_ROUTER_H
 #define SERVER_ROUTER_H
@@ -37,10 +37,15 @@ struct route_match;
 typedef void route_handler(struct server_thread *thread, struct http_exchange *exchange,
                            const struct route_match *match);
 
+#define ROUTE_LITERAL(text)                                                                        \
+    {                                                                                              \
+        "" text, sizeof(text) - 1                                                                  \
+    }
+
 struct route {
-    unsigned methods; /* of enum route_method */
-    const char *pattern;
-    const char *name; /* for people and metrics: "infer" */
+    unsigned methods;                            /* of enum route_method */
+    struct str literals[ROUTE_CAPTURES_MAX + 1]; /* data NULL behind the last */
+    const char *name;                            /* for people and metrics: "infer" */
     route_handler *handler;
 };
 

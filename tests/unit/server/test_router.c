@@ -2,14 +2,17 @@
 #include "test.h"
 
 static const struct route table[] = {
-    {ROUTE_POST, "/v2/models/{}/infer", "infer", NULL},
-    {ROUTE_POST, "/v2/models/{}/versions/{}/infer", "infer version", NULL},
-    {ROUTE_GET, "/v2/models/{}", "model", NULL},
-    {ROUTE_GET | ROUTE_POST, "/v2/logging", "logging", NULL},
-    {ROUTE_GET, "/v2", "server", NULL},
-    {ROUTE_POST, "/v1/models/{}:predict", "predict", NULL},
-    {ROUTE_GET, "/v1/models/{}", "v1 model", NULL},
-    {ROUTE_GET, "/", "root", NULL},
+    {ROUTE_POST, {ROUTE_LITERAL("/v2/models/"), ROUTE_LITERAL("/infer")}, "infer", NULL},
+    {ROUTE_POST,
+     {ROUTE_LITERAL("/v2/models/"), ROUTE_LITERAL("/versions/"), ROUTE_LITERAL("/infer")},
+     "infer version",
+     NULL},
+    {ROUTE_GET, {ROUTE_LITERAL("/v2/models/"), ROUTE_LITERAL("")}, "model", NULL},
+    {ROUTE_GET | ROUTE_POST, {ROUTE_LITERAL("/v2/logging")}, "logging", NULL},
+    {ROUTE_GET, {ROUTE_LITERAL("/v2")}, "server", NULL},
+    {ROUTE_POST, {ROUTE_LITERAL("/v1/models/"), ROUTE_LITERAL(":predict")}, "predict", NULL},
+    {ROUTE_GET, {ROUTE_LITERAL("/v1/models/"), ROUTE_LITERAL("")}, "v1 model", NULL},
+    {ROUTE_GET, {ROUTE_LITERAL("/")}, "root", NULL},
 };
 
 static struct arena arena;
@@ -37,6 +40,12 @@ TEST(rows_are_found_with_their_captures)
     EXPECT_TEXT(find(ROUTE_POST, "/v1/models/m:predict"), "predict");
     EXPECT_STR(match.captures[0], STR("m"));
     EXPECT_TEXT(find(ROUTE_GET, "/v1/models/m:predict"), "v1 model");
+    EXPECT_TEXT(find(ROUTE_POST, "/v2/models/a_name_of_many_words/infer"), "infer");
+    EXPECT_STR(match.captures[0], STR("a_name_of_many_words"));
+    EXPECT_TEXT(find(ROUTE_POST, "/v2/models/a_name_of_many%2dwords/infer"), "infer");
+    EXPECT_STR(match.captures[0], STR("a_name_of_many-words"));
+    EXPECT_TEXT(find(ROUTE_POST, "/v2/models/{}/infer"), "infer");
+    EXPECT_STR(match.captures[0], STR("{}"));
     EXPECT_TEXT(find(ROUTE_GET, "/v2/"), "server");
     EXPECT_TEXT(find(ROUTE_GET, "/"), "root");
     arena_clear(&arena);
@@ -58,6 +67,7 @@ TEST(nothing_steps_out_of_a_segment)
         "/v2/models//infer",
         "/v2/models/a%2Fb/infer",
         "/v2/models/a%00/infer",
+        "/v2/models/a_long_name%2F_with_a_slash/infer",
         "/v2/models/a%zz/infer",
         "/v2/models/a%2/infer",
         "/v2/models/a/b/infer",
