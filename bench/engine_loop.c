@@ -2,12 +2,12 @@
  * What the engine ABI costs: the same ONNX model run by a bare loop over the library's C API and by
  * the engine as the server calls it, in alternating rounds.
  *
- *   engine_loop ENGINES LIBRARY MODEL [ROUNDS [CALLS]]
+ *   engine_loop ENGINES LIBRARY MODEL [ROUNDS [CALLS [BATCH]]]
  *
  * ENGINES is the directory of slipway_engine_onnx.so, LIBRARY libonnxruntime.so.1. The model has
- * numeric inputs; a variable dimension is run as 1. The bare loop wraps input and output buffers
- * anew for each call, as a program does that gets each request in another buffer; `bound` is the
- * library's own best, one binding of fixed buffers. Prints nanoseconds and ratios, medians.
+ * numeric inputs; a variable dimension is run as BATCH (1). The bare loop wraps input and output
+ * buffers anew for each call, as a program does that gets each request in another buffer; `bound`
+ * is the library's own best, one binding of fixed buffers. Prints nanoseconds and ratios, medians.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -18,7 +18,7 @@
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>
 
-enum { ROUNDS_MAX = 1000, CALLS_MAX = 1000000 };
+enum { ROUNDS_MAX = 1000, CALLS_MAX = 1000000, BATCH_MAX = 4096 };
 
 #define MUST(condition)                                                                            \
     do {                                                                                           \
@@ -68,8 +68,9 @@ static ONNXTensorElementDataType onnx_type(uint32_t dtype)
     }
 }
 
-/* Buffers for specs, variable dimensions 1. */
-static struct slipway_tensor *make_tensors(const struct slipway_tensor_spec *specs, size_t count)
+/* Buffers for specs, variable dimensions `batch`. */
+static struct slipway_tensor *make_tensors(const struct slipway_tensor_spec *specs, size_t count,
+                                           int64_t batch)
 {
     struct slipway_tensor *tensors = MEM_NEW_ARRAY(struct slipway_tensor, count + 1);
     for (size_t i = 0; i < count; i++) {
@@ -77,7 +78,7 @@ static struct slipway_tensor *make_tensors(const struct slipway_tensor_spec *spe
         int64_t *dims = MEM_NEW_ARRAY(int64_t, (size_t)specs[i].rank + 1);
         int64_t elements;
         for (int32_t j = 0; j < specs[i].rank; j++)
-            dims[j] = specs[i].dims[j] < 0 ? 1 : specs[i].dims[j];
+            dims[j] = specs[i].dims[j] < 0 ? batch : specs[i].dims[j];
         MUST(shape_element_count(dims, (size_t)specs[i].rank, &elements));
         size_t size = (size_t)elements * dtype_width((enum dtype)specs[i].dtype);
         tensors[i] = (struct slipway_tensor){specs[i].dtype, (uint32_t)specs[i].rank, dims,
@@ -211,15 +212,19 @@ static unsigned long argument(char **arguments, int count, int index, unsigned l
 int main(int count, char **arguments)
 {
     if (count < 4) {
-        (void)fprintf(stderr, "usage: engine_loop ENGINES LIBRARY MODEL [ROUNDS [CALLS]]\n");
+        (void)fprintf(stderr,
+                      "usage: engine_loop ENGINES LIBRARY MODEL [ROUNDS [CALLS [BATCH]]]\n");
         return 64;
     }
     size_t rounds = argument(arguments, count, 4, 21), calls = argument(arguments, count, 5, 5000);
-    if (rounds == 0 || rounds > ROUNDS_MAX || calls == 0 || calls > CALLS_MAX) return 64;
+    size_t batch = argument(arguments, count, 6, 1);
+    if (rounds == 0 || rounds > ROUNDS_MAX || calls == 0 || calls > CALLS_MAX || batch == 0 ||
+        batch > BATCH_MAX)
+        return 64;
     struct bench bench = {0};
     open_engine(&bench, arguments[1], arguments[3]);
-    bench.inputs = make_tensors(bench.info->inputs, bench.info->input_count);
-    bench.outputs = make_tensors(bench.info->outputs, bench.info->output_count);
+    bench.inputs = make_tensors(bench.info->inputs, bench.info->input_count, (int64_t)batch);
+    bench.outputs = make_tensors(bench.info->outputs, bench.info->output_count, (int64_t)batch);
     open_bare(&bench, arguments[2], arguments[3]);
 
     static call_function *const functions[] = {call_bare, call_bound, call_engine};
@@ -233,8 +238,9 @@ int main(int count, char **arguments)
     uint64_t bare = median(medians[0], rounds);
     for (size_t i = 0; i < COUNT_OF(functions); i++) {
         uint64_t p50 = median(medians[i], rounds);
-        (void)printf("%-8s p50 %8llu ns   %.2f of bare\n", names[i], (unsigned long long)p50,
-                     (double)p50 / (double)bare);
+        (void)printf("%-8s p50 %8llu ns   %.2f of bare  %10.0f rows/s\n", names[i],
+                     (unsigned long long)p50, (double)p50 / (double)bare,
+                     (double)batch * 1e9 / (double)p50);
     }
     return 0;
 }

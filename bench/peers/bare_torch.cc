@@ -29,8 +29,9 @@
 
 using Clock = std::chrono::steady_clock;
 
-static constexpr int WARM_UP_CALLS = 200;
-static constexpr int CALLS = 20000;
+/* Calls a round: fewer of large inputs. */
+static constexpr size_t CALLS = 20000, CALLS_MIN = 100;
+static constexpr size_t BYTES_OF_FEWER = 400;
 static constexpr int ROUNDS = 10;
 
 static double us_between(Clock::time_point start, Clock::time_point end)
@@ -146,18 +147,18 @@ struct Quantiles {
     double p50, p99;
 };
 
-template <typename Callee> static Quantiles measure(Callee &callee)
+template <typename Callee> static Quantiles measure(Callee &callee, size_t calls)
 {
-    for (int i = 0; i < WARM_UP_CALLS; i++) callee.call();
+    for (size_t i = 0; i < calls / 10; i++) callee.call();
     std::vector<double> times;
-    times.reserve(CALLS);
-    for (int i = 0; i < CALLS; i++) {
+    times.reserve(calls);
+    for (size_t i = 0; i < calls; i++) {
         auto start = Clock::now();
         callee.call();
         times.push_back(us_between(start, Clock::now()));
     }
     std::sort(times.begin(), times.end());
-    return {times[CALLS / 2], times[CALLS / 100 * 99]};
+    return {times[calls / 2], times[calls / 100 * 99]};
 }
 
 static double median(std::vector<double> values)
@@ -188,9 +189,10 @@ int main(int count, char **arguments)
             _exit(0); // without the destructors of libtorch's statics, as the server ends
         }
         Engine engine(library, arguments[1], input);
+        size_t calls = std::max(CALLS_MIN, CALLS / (1 + input.bytes.size() / BYTES_OF_FEWER));
         std::vector<double> bare_times, engine_times, overheads, ratios;
         for (int round = 0; round < ROUNDS; round++) {
-            double of_bare = measure(bare).p50, of_engine = measure(engine).p50;
+            double of_bare = measure(bare, calls).p50, of_engine = measure(engine, calls).p50;
             bare_times.push_back(of_bare);
             engine_times.push_back(of_engine);
             overheads.push_back(of_engine - of_bare);
