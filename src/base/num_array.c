@@ -9,6 +9,7 @@ enum {
     SAMPLE_COMMAS_MIN = 17, /* tokens of 15 bytes */
     SAMPLE_COMMAS_MAX = 50, /* tokens of 5 */
     INTEGER_TEXT_MAX = 21,  /* "-9223372036854775808," */
+    TOKEN_MAX = 15,         /* bytes that are looked at together, less the comma */
     DIGITS_SAFE = 19,       /* as many always fit in 64 bits */
 };
 
@@ -88,8 +89,70 @@ read_short_integer(const char *at, const char *end, uint64_t *ret_magnitude)
     return at;
 }
 
+/* Exact as doubles, and so is every integer of as many digits. */
+static const double powers_of_ten[TOKEN_MAX + 1] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                                    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+
+/* One bit per byte that is no digit; the bytes are less '0'. */
+static inline uint32_t find_others(uint64_t eight)
+{
+    uint64_t others =
+        (((eight & UINT64_C(0x7F7F7F7F7F7F7F7F)) + UINT64_C(0x7676767676767676)) | eight) &
+        UINT64_C(0x8080808080808080);
+    return (uint32_t)((others >> 7) * UINT64_C(0x0102040810204080) >> 56);
+}
+
 /*
- * The portable way. Whole numbers of up to seven digits are frequent and exact in either type.
+ * A number of up to 15 bytes without exponent that ends at ',' or ']', taken as one piece of 16
+ * bytes, without a branch that depends on its length or sign; the quotient of two exact doubles is
+ * correctly rounded (W. Clinger, 1990). NULL if there is none here; decimal_read_* decides then.
+ */
+static inline __attribute__((always_inline)) const char *read_token(const char *at, const char *end,
+                                                                    double *ret_value)
+{
+    if (UNLIKELY(end - at < TOKEN_MAX + 2)) return NULL;
+    uint64_t negative = *at == '-', low, high;
+    at += negative;
+    memcpy(&low, at, 8);
+    memcpy(&high, at + 8, 8);
+    low ^= UINT64_C(0x3030303030303030);
+    high ^= UINT64_C(0x3030303030303030);
+    uint32_t others = find_others(low) | find_others(high) << 8;
+    if (UNLIKELY(others == 0)) return NULL;
+    uint32_t point = (uint32_t)__builtin_ctz(others), size = point, behind = 0;
+    if (at[point] == '.') {
+        others &= others - 1;
+        if (UNLIKELY(others == 0)) return NULL;
+        size = (uint32_t)__builtin_ctz(others);
+        behind = size - point - 1;
+        if (UNLIKELY(behind == 0)) return NULL;
+    }
+    bool leading_zero = *at == '0' && point > 1;
+    if (UNLIKELY(point == 0 || leading_zero || (at[size] != ',' && at[size] != ']'))) return NULL;
+    uint128 all = (uint128)high << 64 | low, before = ((uint128)1 << (8 * point)) - 1;
+    uint32_t digits = point + behind;
+    all = ((all & before) | ((all >> (8 * (behind > 0))) & ~before)) << (8 * (16 - digits));
+    uint64_t whole = (uint64_t)decimal_eight_values((uint64_t)all) * 100000000 +
+                     decimal_eight_values((uint64_t)(all >> 64));
+    double value = (double)(int64_t)whole / powers_of_ten[behind];
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    bits |= negative << 63;
+    memcpy(ret_value, &bits, sizeof bits);
+    return at + size;
+}
+
+/* True if the double lies exactly between two floats, so that rounding it again could go wrong. */
+static inline bool is_float_midpoint(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & UINT64_C(0x1FFFFFFF)) == UINT64_C(0x10000000);
+}
+
+/*
+ * The portable way. Whole numbers of up to seven digits are frequent and exact in either type. A
+ * float's midpoint is left to the exact way, since the double may have been rounded onto it.
  */
 #define DEFINE_READ_REAL(name, type, decimal_read)                                                 \
     size_t name(const char **at, const char *end, type *values, size_t capacity)                   \
@@ -98,9 +161,14 @@ read_short_integer(const char *at, const char *end, uint64_t *ret_magnitude)
         const char *next = *at;                                                                    \
         while (count < capacity && next) {                                                         \
             uint64_t whole;                                                                        \
+            double value;                                                                          \
             const char *behind = read_short_integer(next, end, &whole);                            \
             if (behind) {                                                                          \
                 values[count] = (type)whole;                                                       \
+                next = behind;                                                                     \
+            } else if ((behind = read_token(next, end, &value)) &&                                 \
+                       (sizeof(type) == sizeof value || LIKELY(!is_float_midpoint(value)))) {      \
+                values[count] = (type)value;                                                       \
                 next = behind;                                                                     \
             } else if (!decimal_read(&next, end, &values[count]) ||                                \
                        __builtin_isinf(values[count])) {                                           \

@@ -22,31 +22,47 @@ static size_t read_singly(const char **at, const char *end, float *values)
     return count;
 }
 
-/* In memory of its exact size, so that reading beyond it is seen. */
-static void check_text(struct str text)
+typedef size_t read_floats_function(const char **at, const char *end, float *values,
+                                    size_t capacity);
+typedef size_t read_doubles_function(const char **at, const char *end, double *values,
+                                     size_t capacity);
+
+static void check_floats(struct str exact, read_floats_function *read)
 {
-    char *copy CLEANUP(mem_freep) = mem_new(text.size + 1);
-    memcpy(copy, text.data, text.size);
-    char *exact CLEANUP(mem_freep) = mem_new(MAX(text.size, (size_t)1));
-    memcpy(exact, text.data, text.size);
-    const char *one = exact, *many = exact, *wide = exact, *end = exact + text.size;
+    const char *one = exact.data, *many = exact.data, *end = exact.data + exact.size;
     size_t expected = read_singly(&one, end, single_floats);
-    size_t count = num_array_read_floats(&many, end, floats, VALUES_MAX);
+    size_t count = read(&many, end, floats, VALUES_MAX);
     if (count != expected || many != one)
         test_failed(__FILE__, __LINE__, "%zu of %zu numbers, %td bytes apart: %.*s", count,
-                    expected, many - one, STR_ARGS(text));
+                    expected, many - one, STR_ARGS(exact));
     for (size_t i = 0; i < MIN(count, expected); i++)
         if (memcmp(&floats[i], &single_floats[i], 4) != 0)
             test_failed(__FILE__, __LINE__, "number %zu is %a, not %a", i, (double)floats[i],
                         (double)single_floats[i]);
-    count = num_array_read_doubles(&wide, end, doubles, VALUES_MAX);
-    const char *next = exact;
+}
+
+static void check_doubles(struct str exact, read_doubles_function *read)
+{
+    const char *wide = exact.data, *next = exact.data, *end = exact.data + exact.size;
+    size_t count = read(&wide, end, doubles, VALUES_MAX);
     for (size_t i = 0; i < count; i++) {
         double value;
         if (i) next = skip_space(skip_space(next, end) + 1, end);
         EXPECT(decimal_read_double(&next, end, &value) && memcmp(&value, &doubles[i], 8) == 0);
     }
     EXPECT(next == wide);
+}
+
+/* In memory of its exact size, so that reading beyond it is seen. */
+static void check_text(struct str text)
+{
+    char *copy CLEANUP(mem_freep) = mem_new(MAX(text.size, (size_t)1));
+    memcpy(copy, text.data, text.size);
+    struct str exact = {copy, text.size};
+    check_floats(exact, num_array_read_floats);
+    check_floats(exact, num_array_read_floats_portable);
+    check_doubles(exact, num_array_read_doubles);
+    check_doubles(exact, num_array_read_doubles_portable);
 }
 
 static void random_number(struct prng *prng, struct buffer *out, unsigned style)
