@@ -147,6 +147,49 @@ static bool drain(const sigset_t *set, const struct config *config, struct serve
     return true;
 }
 
+/* An engine that loads or runs cannot be taken down beneath its work: the process ends as a signal
+ * ends it. */
+static void end_unfinished(const sigset_t *set, const char *message)
+{
+    log_warning(message);
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)pthread_sigmask(SIG_UNBLOCK, set, NULL);
+    (void)raise(SIGTERM);
+}
+
+/* False if a load of the start still runs when a signal comes or the time is over. */
+static bool wait_for_loads(const sigset_t *set, struct serve *serve, uint64_t time_ns)
+{
+    uint64_t until = clock_monotonic_ns() + time_ns;
+    while (!serve_wait_started(serve, SIGNAL_LOOK_NS))
+        if (ends_server(next_signal(set, 0)) || clock_monotonic_ns() >= until) return false;
+    return true;
+}
+
+/* The last resort against an engine that hangs while it is taken down. */
+static void limit_teardown(uint64_t time_ns)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+    struct itimerspec when = {.it_value = {(time_t)(time_ns / NS_PER_S) + 1, 0}};
+    timer_t timer;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0)
+        (void)timer_settime(timer, 0, &when, NULL);
+}
+
+static void shut_down(const sigset_t *set, const struct config *config, struct app *app,
+                      struct server *server)
+{
+    if (drain(set, config, server))
+        log_info("drained");
+    else if (serve_in_flight(app->serve) > 0)
+        end_unfinished(set, "ended with requests unanswered");
+    else
+        log_warning("ended with connections open");
+    if (!wait_for_loads(set, app->serve, config->drain_grace_ns))
+        end_unfinished(set, "ended while a model was loading");
+    limit_teardown(config->drain_grace_ns);
+}
+
 static void serve_until_signal(const struct command_context *context, struct app *app,
                                struct server *server, const sigset_t *set)
 {
@@ -156,10 +199,7 @@ static void serve_until_signal(const struct command_context *context, struct app
     if (number == 0) number = wait_for_end(set, context, server);
     log_info("shutting down", LOG_TEXT("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
     tell_manager("STOPPING=1");
-    if (drain(set, context->config, server))
-        log_info("drained");
-    else
-        log_warning("ended with requests unanswered");
+    shut_down(set, context->config, app, server);
 }
 
 static enum status run(const struct command_context *context, struct app *app, const sigset_t *set,

@@ -42,7 +42,7 @@ struct serve_lane *serve_lane_new(struct serve *serve, struct loop *loop)
 void serve_lane_free(struct serve_lane *lane)
 {
     if (!lane) return;
-    assert(counter_get(&lane->in_flight) == 0);
+    assert(counter_get(&lane->in_flight) == 0 && lane->held_count == 0);
     pthread_mutex_lock(&lane->serve->mutex);
     lane->serve->lanes[lane->index] = NULL;
     pthread_mutex_unlock(&lane->serve->mutex);

@@ -27,9 +27,12 @@ struct serve_lane {
     struct loop_timer timer; /* for the earliest of them */
     struct execute_memory memory;
     struct execute_memory views;
-    bool running;             /* inside lane_run */
-    struct counter in_flight; /* calls */
-    struct counter bytes;     /* of their inputs */
+    const struct engine_result *shown; /* what on_done sees now */
+    struct serve_outputs *held;        /* of `shown`: somebody keeps it */
+    uint64_t held_count;               /* of all kept, until they are released */
+    bool running;                      /* inside lane_run */
+    struct counter in_flight;          /* calls */
+    struct counter bytes;              /* of their inputs */
 };
 
 /* The lane's part of a model. */

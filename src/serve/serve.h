@@ -260,6 +260,18 @@ enum status serve_submit(struct serve_lane *lane, struct serve_call *call,
  */
 void serve_cancel(struct serve_lane *lane, struct serve_call *call);
 
+/*
+ * Keeps what call->outputs point to beyond on_done (the memory of the elements, not the array of
+ * views): a large answer can be sent from where the engine wrote it. Inside on_done only. NULL for
+ * an answer from the response cache: copy it. The engine's result, shared by all calls of a batch,
+ * is released with the last holder, and its model stays loaded until then.
+ */
+struct serve_outputs;
+struct serve_outputs *serve_outputs_hold(struct serve_call *call);
+
+/* On the lane's thread, or after its loop has ended; before serve_lane_free. */
+void serve_outputs_release(struct serve_outputs *outputs);
+
 /* --- control: any thread ---------------------------------------------------------------------- */
 
 /* What a load may bring along. Borrowed during serve_load. */

@@ -1,5 +1,6 @@
 /* The RUN phase: batches of what waits, run here or handed over; and what comes back. */
 #include "base/clock.h"
+#include "base/mem.h"
 #include "serve/cache.h"
 #include "serve/core.h"
 
@@ -36,6 +37,68 @@ static void answer(struct serve_lane *lane, struct serve_call *call, const struc
     execute_view(&model->plan, outcome->result, outcome->rows, call, &lane->views);
     if (UNLIKELY(call->cache_key)) cache_store(lane->serve->cache, call);
     lane_answer(lane, call, STATUS_OK, NULL);
+}
+
+/* --- results that stay ---------------------------------------------------------------------- */
+
+struct serve_outputs {
+    struct serve_lane *lane;
+    struct serve_model *model;   /* held: loaded as long as its results are there */
+    struct engine_result result; /* if part is NULL */
+    struct runner_part *part;
+    uint32_t references; /* the lane's own while answers are given, and each holder's */
+};
+
+struct serve_outputs *serve_outputs_hold(struct serve_call *call)
+{
+    struct serve_lane *lane = call->lane;
+    if (call->cached) return NULL;
+    assert(lane->shown && call->outputs);
+    if (!lane->held) {
+        lane->held = MEM_NEW(struct serve_outputs);
+        *lane->held = (struct serve_outputs){.lane = lane, .model = call->model, .references = 1};
+        serve_model_hold(call->model);
+        lane->held_count++;
+    }
+    lane->held->references++;
+    return lane->held;
+}
+
+void serve_outputs_release(struct serve_outputs *outputs)
+{
+    assert(outputs->references > 0);
+    if (--outputs->references > 0) return;
+    if (outputs->part)
+        runner_part_release(outputs->part);
+    else
+        engine_result_release(&outputs->result);
+    outputs->lane->held_count--;
+    serve_model_release(outputs->model);
+    mem_free(outputs);
+}
+
+static void show_result(struct serve_lane *lane, const struct engine_result *result)
+{
+    assert(!lane->held);
+    lane->shown = result;
+}
+
+/* All answers are given: the result goes, or belongs to those who hold it. `part`: NULL for one
+ * that ran inline. */
+static void end_result(struct serve_lane *lane, const struct outcome *outcome,
+                       struct engine_result *result, struct runner_part *part)
+{
+    struct serve_outputs *held = TAKE(lane->held);
+    lane->shown = NULL;
+    if (held) {
+        held->part = part;
+        if (!part) held->result = *result;
+        serve_outputs_release(held);
+    } else if (part) {
+        runner_part_release(part);
+    } else if (outcome->status == STATUS_OK) {
+        engine_result_release(result);
+    }
 }
 
 /* `done_ns`: after the last answer was encoded. */
@@ -124,8 +187,9 @@ static uint64_t run_batch(struct serve_lane *lane, struct serve_model *model,
         run_singles(lane, model, &taken->items); /* one poisoned row must not fail the others */
         return clock_monotonic_ns();
     }
+    show_result(lane, &result);
     answer_all(lane, &taken->items, &outcome);
-    if (outcome.status == STATUS_OK) engine_result_release(&result);
+    end_result(lane, &outcome, &result, NULL);
     uint64_t done_ns = clock_monotonic_ns();
     count_execution(model, &outcome, taken->count, lane->memory.gathered_ns, done_ns);
     observe(model, outcome.end_ns - outcome.start_ns, done_ns);
@@ -170,8 +234,9 @@ static void answer_singles(struct serve_lane *lane, struct serve_model *model,
                                   .rows = singles->calls[i]->item.rows,
                                   .start_ns = start_ns + i * each_ns,
                                   .end_ns = start_ns + (i + 1) * each_ns};
+        show_result(lane, &singles->results[i]);
         answer(lane, singles->calls[i], &outcome);
-        if (outcome.status == STATUS_OK) engine_result_release(&singles->results[i]);
+        end_result(lane, &outcome, &singles->results[i], NULL);
         count_execution(model, &outcome, 1, 0, outcome.end_ns);
     }
     uint64_t done_ns = clock_monotonic_ns();
@@ -335,10 +400,11 @@ static void receive_batch(struct serve_lane *lane, struct runner_part *part)
     struct list calls;
     list_init(&calls);
     list_move_all(&calls, &part->calls);
+    show_result(lane, &batch->result);
     answer_all(lane, &calls, &outcome);
     uint64_t done_ns = clock_monotonic_ns();
     count_part(lane, model, part, &outcome, done_ns);
-    runner_part_release(part);
+    end_result(lane, &outcome, &batch->result, part);
     let_all_go(lane, &calls, outcome.status, done_ns);
 }
 

@@ -13,6 +13,9 @@
 #include "server/answer.h"
 #include "server/routes.h"
 
+/* Bytes of binary outputs from which on an answer is not copied. */
+enum { BORROW_SIZE_MIN = 64 * 1024 };
+
 struct inference;
 
 struct face {
@@ -205,10 +208,45 @@ static bool has_binary(const struct infer_reply *reply)
     return false;
 }
 
+/* What an answer borrows until it is sent: the engine's result, and the blobs in the arena. */
+struct lent {
+    struct serve_outputs *outputs;
+    struct http_exchange *exchange;
+};
+
+static void give_back(void *context)
+{
+    struct lent *lent = context;
+    struct http_exchange *exchange = lent->exchange;
+    serve_outputs_release(lent->outputs);
+    http_exchange_release(exchange); /* and with it the arena, which `lent` lies in */
+}
+
 /*
- * The outputs are the engine's and gone when on_done returns, so they are appended to the header in
- * the scratch buffer, which net sends from where it is.
+ * A large answer is sent from where the engine wrote it; holding the result pays from
+ * BORROW_SIZE_MIN on. False: copy. An answer that classification made lies in the arena, held as
+ * well.
  */
+static bool borrow(struct inference *inference, const struct oip_binary_blobs *blobs,
+                   struct http_response *response)
+{
+    struct http_exchange *exchange = inference->exchange;
+    if (blobs->byte_size < BORROW_SIZE_MIN || blobs->count > HTTP_BLOBS_MAX) return false;
+    struct lent *lent = ARENA_TRY_ARRAY(exchange->arena, struct lent, 1);
+    if (!lent) return false;
+    lent->outputs = serve_outputs_hold(&inference->call);
+    if (!lent->outputs) return false;
+    lent->exchange = exchange;
+    http_exchange_hold(exchange);
+    response->blobs = blobs->items;
+    response->blob_count = blobs->count;
+    response->release = give_back;
+    response->release_context = lent;
+    return true;
+}
+
+/* The outputs are the engine's and gone when on_done returns: small ones are copied behind the
+ * header in the scratch buffer, large ones held. */
 static enum status answer_binary(struct inference *inference, const struct infer_reply *reply,
                                  struct error *err)
 {
@@ -218,10 +256,6 @@ static enum status answer_binary(struct inference *inference, const struct infer
     TRY(oip_binary_write(reply, exchange->arena, out, &blobs, err));
     char header_size[24];
     int digits = snprintf(header_size, sizeof header_size, "%zu", out->size);
-    for (size_t i = 0; i < blobs.count; i++) buffer_add(out, blobs.items[i]);
-    if (buffer_failed(out))
-        return fail(err, STATUS_EXHAUSTED, "no memory for an answer of %llu bytes",
-                    (unsigned long long)blobs.byte_size);
     struct http_field fields[] = {
         {STR(OIP_BINARY_HEADER), {header_size, (size_t)digits}},
     };
@@ -230,8 +264,13 @@ static enum status answer_binary(struct inference *inference, const struct infer
         .content_type = STR("application/octet-stream"),
         .fields = fields,
         .field_count = 1,
-        .body = buffer_view(out),
     };
+    bool copied = !borrow(inference, &blobs, &response);
+    for (size_t i = 0; copied && i < blobs.count; i++) buffer_add(out, blobs.items[i]);
+    if (copied && buffer_failed(out))
+        return fail(err, STATUS_EXHAUSTED, "no memory for an answer of %llu bytes",
+                    (unsigned long long)blobs.byte_size);
+    response.body = buffer_view(out);
     answer_response(inference->thread, exchange, &response);
     return STATUS_OK;
 }

@@ -464,3 +464,100 @@ TEST(the_cache_answers_what_was_asked_before)
     EXPECT_INT(totals.cache_hits, 2);
     echo_stop(&echo);
 }
+
+/* --- outputs that stay ------------------------------------------------------------------------ */
+
+/* What a holder keeps: the handle and where its elements lie. */
+static struct {
+    struct serve_outputs *handle;
+    const void *data;
+    size_t size;
+} kept[8];
+static size_t kept_count;
+
+static void keep(struct serve_call *call, enum status status, const struct error *err)
+{
+    echo_done(call, status, err);
+    if (status != STATUS_OK) return;
+    kept[kept_count].handle = serve_outputs_hold(call);
+    kept[kept_count].data = call->outputs[0].data;
+    kept[kept_count++].size = (size_t)call->outputs[0].byte_size;
+}
+
+static void expect_kept(size_t index, const struct echo_call *call)
+{
+    EXPECT(kept[index].handle);
+    EXPECT_INT(kept[index].size, call->input.byte_size);
+    EXPECT(memcmp(kept[index].data, call->values, kept[index].size) == 0);
+}
+
+static void keep_a_batch(const char *text, int64_t batch_size_max)
+{
+    struct echo echo;
+    struct serve_model *model = start(&echo, &plain, batch_size_max, text, NULL);
+    static struct echo_call calls[4], others[4];
+    kept_count = 0;
+    for (size_t i = 0; i < 4; i++) {
+        echo_call_init(&calls[i], model, batch_size_max ? 1 : 0, (float)i * 100);
+        if (i != 2) calls[i].call.on_done = keep;
+        submit(&echo, &calls[i]);
+    }
+    echo_turn_until_released(&echo, calls, 4);
+    EXPECT_INT(kept_count, 3);
+    /* The engine's next results lie elsewhere. */
+    for (size_t i = 0; i < 4; i++) {
+        echo_call_init(&others[i], model, batch_size_max ? 1 : 0, (float)i - 7);
+        submit(&echo, &others[i]);
+    }
+    echo_turn_until_released(&echo, others, 4);
+    EXPECT_INT(serve_in_flight(echo.serve), 0);
+    static const size_t call_of_kept[] = {0, 1, 3};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t k = i; k < 3; k++) expect_kept(k, &calls[call_of_kept[k]]);
+        serve_outputs_release(kept[i].handle);
+    }
+    EXPECT_INT(echo.lane->held_count, 0);
+    EXPECT_INT(model->holds, 0);
+    echo_stop(&echo);
+}
+
+TEST(outputs_of_a_batch_stay_with_their_holders)
+{
+    keep_a_batch(ECHO_BATCHABLE "end\n", 16);
+}
+
+TEST(outputs_of_single_calls_stay_with_their_holders)
+{
+    keep_a_batch(ECHO_SINGLE "end\n", 0);
+}
+
+TEST(outputs_from_a_runner_stay_with_their_holders)
+{
+    keep_a_batch(ECHO_BATCHABLE "delay_us 2000\nend\n", 16);
+}
+
+TEST(a_model_stays_loaded_while_its_outputs_are_held)
+{
+    struct echo echo;
+    struct serve_totals totals;
+    struct serve_model *model = start(&echo, &plain, 16, ECHO_BATCHABLE "end\n", NULL);
+    static struct echo_call call;
+    kept_count = 0;
+    echo_call_init(&call, model, 1, 5);
+    call.call.on_done = keep;
+    submit(&echo, &call);
+    echo_turn_until_released(&echo, &call, 1);
+    echo_publish(&echo, NULL);
+    for (int i = 0; i < 5; i++) loop_turn(echo.loop, NS_PER_MS);
+    serve_totals_read(echo.serve, &totals);
+    EXPECT_INT(totals.unload_count, 0);
+    expect_kept(0, &call);
+    serve_outputs_release(kept[0].handle);
+    uint64_t end_ns = clock_monotonic_ns() + 20 * NS_PER_S;
+    do {
+        loop_turn(echo.loop, NS_PER_MS);
+        serve_totals_read(echo.serve, &totals);
+    } while (totals.unload_count == 0 && clock_monotonic_ns() < end_ns);
+    EXPECT_INT(totals.unload_count, 1);
+    echo_stop(&echo);
+}
