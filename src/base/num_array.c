@@ -231,10 +231,15 @@ DEFINE_READ_BOTH(num_array_read_doubles, double)
                 next = skip_space(next + 1, end);                                                  \
                 continue;                                                                          \
             }                                                                                      \
-            bool negative = next < end && *next == '-';                                            \
+            bool negative = false;                                                                 \
             uint64_t magnitude;                                                                    \
-            const char *first = next + negative;                                                   \
+            const char *first = next;                                                              \
             next = read_short_integer(first, end, &magnitude);                                     \
+            if (!next) { /* only here may a sign delay the next number's start */                  \
+                negative = first < end && *first == '-';                                           \
+                first += negative;                                                                 \
+                next = read_short_integer(first, end, &magnitude);                                 \
+            }                                                                                      \
             if (!next) next = read_integer(first, end, &magnitude);                                \
             if (!next || magnitude > (negative ? (uint64_t)(lowest) : (uint64_t)(highest))) break; \
             values[count++] = (type)(negative ? 0 - magnitude : magnitude);                        \
