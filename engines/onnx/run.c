@@ -15,7 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALL_INPUT_SIZE = 4096, POOL_SIZE_MAX = 4, DATA_ALIGNMENT = 64 };
+enum {
+    SMALL_INPUT_SIZE = 4096,
+    /* Runs kept for the next results: as many as a server has out at a time when it answers some
+     * calls together; fewer of those that hold much memory. */
+    POOL_SIZE_MAX = 32,
+    POOL_LARGE_MAX = 2,
+    LARGE_OUTPUT_SIZE = 64 * 1024,
+    DATA_ALIGNMENT = 64
+};
 
 #define TRY_ORT(call) TRY_ONNX(onnx_check((call), ONNX_RUNNING, error))
 
@@ -159,11 +167,19 @@ static struct run *pool_take(struct pool *pool)
     return run;
 }
 
+static bool is_large(const struct run *run)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < run->pool->model->output_count; i++) size += run->tensors[i].byte_size;
+    return size > LARGE_OUTPUT_SIZE;
+}
+
 /* Takes a run back, or NULL where one was promised and not made. */
 static void pool_give(struct pool *pool, struct run *run)
 {
     (void)pthread_mutex_lock(&pool->lock);
-    bool is_kept = run && !pool->is_closed && pool->free_count < POOL_SIZE_MAX;
+    size_t kept_max = run && is_large(run) ? POOL_LARGE_MAX : POOL_SIZE_MAX;
+    bool is_kept = run && !pool->is_closed && pool->free_count < kept_max;
     if (is_kept) {
         run->next = pool->free_runs;
         pool->free_runs = run;
