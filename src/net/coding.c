@@ -146,12 +146,13 @@ static bool encode_part(z_stream *stream, struct str bytes, int flush, struct bu
 {
     do {
         feed(stream, &bytes);
-        char *room = buffer_reserve(out, DECODE_STEP);
+        size_t step = MIN((size_t)DECODE_STEP, out->ceiling - out->size);
+        char *room = step ? buffer_reserve(out, step) : NULL;
         if (!room) return false;
         stream->next_out = (Bytef *)room;
-        stream->avail_out = DECODE_STEP;
+        stream->avail_out = (uInt)step;
         (void)deflate(stream, bytes.size ? Z_NO_FLUSH : flush);
-        buffer_commit(out, DECODE_STEP - stream->avail_out);
+        buffer_commit(out, step - stream->avail_out);
     } while (stream->avail_in || bytes.size || stream->avail_out == 0);
     return true;
 }

@@ -78,8 +78,10 @@ static int on_chunk(llhttp_t *parser)
     const struct http_server_options *options = &work->exchange.server->options;
     uint64_t size = parser->content_length;
     if (size == 0) return 0;
-    if (size > work->exchange.body_size_max - MIN(work->body.size, work->exchange.body_size_max))
-        return refuse(work, 413, "the request's body is larger than allowed");
+    if (size > work->exchange.body_size_max - MIN(work->body.size, work->exchange.body_size_max)) {
+        work->rejection = body_too_large(work);
+        return -1;
+    }
     if (++work->chunk_count > options->chunk_count_max)
         return refuse(work, 400,
                       "Chunked request body exceeds maximum of 65536 non-empty chunks. Send fewer "
@@ -255,8 +257,7 @@ static enum progress start_body(struct http_connection *connection)
 {
     struct http_work *work = connection->work;
     if (work->content_length > work->exchange.body_size_max)
-        return refuse_message(connection,
-                              (struct rejection){413, "the request's body is larger than allowed"});
+        return refuse_message(connection, body_too_large(work));
     bool complete = !work->chunked && work->end - work->head_end >= work->content_length;
     if (UNLIKELY(work->expects_continue && !complete)) connection_continue(connection);
     work->body_start_ns = loop_now_ns(connection->server->loop);

@@ -4,7 +4,6 @@
 
 #define REJECT(status, message) ((struct rejection){(status), (message)})
 #define ACCEPT ((struct rejection){0, NULL})
-#define TOO_LARGE REJECT(413, "the request's body is larger than allowed")
 
 enum { BODY_CAPACITY_FIRST = 16 * 1024 };
 
@@ -23,6 +22,16 @@ void body_clear(struct http_work *work)
         mem_free(body->memory);
     }
     *body = (struct http_body){0};
+}
+
+struct rejection body_too_large(const struct http_work *work)
+{
+    struct http_server *server = work->exchange.server;
+    (void)snprintf(server->rejection_text, sizeof server->rejection_text,
+                   "the request's body exceeds the maximum allowed input size of %zu bytes. Use "
+                   "--http-body-bytes-max to increase the limit.",
+                   work->exchange.body_size_max);
+    return REJECT(413, server->rejection_text);
 }
 
 /* A body of that capacity which takes over the content of the one that is. */
@@ -56,7 +65,7 @@ struct rejection body_append(struct http_work *work, const char *data, size_t si
 {
     struct http_body *body = &work->body;
     size_t limit = work->exchange.body_size_max;
-    if (size > limit || body->size > limit - size) return TOO_LARGE;
+    if (size > limit || body->size > limit - size) return body_too_large(work);
     size_t needed = body->size + size;
     if (needed > body->capacity) {
         size_t capacity = MAX(MIN(body->capacity * 2, limit), needed);

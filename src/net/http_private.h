@@ -162,7 +162,8 @@ struct http_server {
     struct http_counters counters;
     llhttp_settings_t parser_settings;
     size_t input_size;
-    size_t body_memory; /* held by bodies now */
+    char rejection_text[160]; /* of body_too_large */
+    size_t body_memory;       /* held by bodies now */
 
     struct list connections;
     struct list flushing; /* have output to send in this turn */
@@ -280,6 +281,9 @@ bool head_scan(struct http_work *work);
 
 /* Memory for `size` bytes, aligned as the exchange asks; counted against the server's limit. */
 struct rejection body_allocate(struct http_work *work, size_t size);
+
+/* 413, with the limit; the message lives until the next. */
+struct rejection body_too_large(const struct http_work *work);
 
 /* Appends, growing up to exchange.body_size_max. */
 struct rejection body_append(struct http_work *work, const char *data, size_t size);

@@ -3,7 +3,7 @@
 
 #include "base/num.h"
 
-enum { NAMES_PRINTED_MAX = 400 };
+enum { NAMES_PRINTED_MAX = 400, REPEATS_LOOKED_AT = 64 };
 
 #define BATCH_NOTE                                                                                 \
     " NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to "  \
@@ -160,13 +160,27 @@ static enum status check_input(const struct infer_spec *spec, const struct infer
     return check_bytes(spec, input, err);
 }
 
+/* Of a request that is refused anyway, in place of its number of inputs, which says less. */
+static enum status check_repeats(const struct infer_request *request, struct error *err)
+{
+    size_t count = MIN(request->input_count, (size_t)REPEATS_LOOKED_AT);
+    for (size_t i = 1; i < count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (str_equal(request->inputs[i].name, request->inputs[k].name))
+                return fail(err, STATUS_INVALID_ARGUMENT, "input '%.*s' already exists in request",
+                            STR_ARGS(request->inputs[i].name));
+    return STATUS_OK;
+}
+
 static enum status bind_inputs(const struct infer_spec *spec, const struct infer_request *request,
                                struct infer_bound *bound, struct error *err)
 {
     size_t required = 0;
     for (size_t i = 0; i < spec->input_count; i++) required += !spec->inputs[i].optional;
-    if (request->input_count < required || request->input_count > spec->input_count)
+    if (request->input_count < required || request->input_count > spec->input_count) {
+        TRY(check_repeats(request, err));
         return fail_input_count(spec, request, required, err);
+    }
     int64_t batch_size = -1;
     for (size_t i = 0; i < request->input_count; i++) {
         const struct infer_tensor *input = &request->inputs[i];

@@ -40,7 +40,7 @@ static bool percent_decode(struct str text, bool plus_is_space, struct arena *ar
 
 static bool is_safe_capture(struct str text)
 {
-    return text.size > 0 && str_find(text, '\0') == SIZE_MAX && str_find(text, '/') == SIZE_MAX;
+    return str_find(text, '\0') == SIZE_MAX && str_find(text, '/') == SIZE_MAX;
 }
 
 /* Bytes up to the next slash; *ret_plain if none of them means anything else than itself. */
@@ -74,9 +74,10 @@ static inline bool take_capture(struct str next, struct str *path, struct arena 
     assert(match->capture_count < ROUTE_CAPTURES_MAX);
     struct str *capture = &match->captures[match->capture_count];
     *capture = text;
-    if (UNLIKELY(!plain) &&
-        (!percent_decode(text, false, arena, capture) || !is_safe_capture(*capture)))
-        return false;
+    if (UNLIKELY(!plain)) {
+        if (!percent_decode(text, false, arena, capture)) return false;
+        match->unsafe |= !is_safe_capture(*capture);
+    }
     match->capture_count++;
     *path = str_from(*path, text.size);
     return true;
@@ -86,6 +87,7 @@ static inline bool matches(const struct route *route, struct str path, struct ar
                            struct route_match *match)
 {
     match->capture_count = 0;
+    match->unsafe = false;
     for (size_t i = 0;; i++) {
         struct str literal = route->literals[i];
         if (!str_starts_with(path, literal)) return false;
@@ -105,7 +107,7 @@ enum route_outcome router_find(const struct route *routes, size_t route_count,
         if (!matches(&routes[i], path, arena, ret_match)) continue;
         if (routes[i].methods & (unsigned)method) {
             ret_match->route = &routes[i];
-            return ROUTE_FOUND;
+            return UNLIKELY(ret_match->unsafe) ? ROUTE_UNSAFE_NAME : ROUTE_FOUND;
         }
         ret_match->allowed |= routes[i].methods;
     }

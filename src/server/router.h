@@ -10,8 +10,8 @@
  *
  * A path is literals with a capture between each two, at the end also before an empty one: it takes
  * one whole, non-empty segment, or what stands in it before the next literal (":predict"). A slash
- * at the end of a path is ignored. Captures are percent-decoded; a capture that decodes to nothing,
- * to a NUL or to something with a slash in it does not match, so that no name can step out of its
+ * at the end of a path is ignored. Captures are percent-decoded; a path with one that decodes to a
+ * NUL or to something with a slash in it is told apart, so that no name can step out of its
  * directory. The first row that fits wins: put the busiest first.
  */
 #ifndef SERVER_ROUTER_H
@@ -53,10 +53,16 @@ struct route_match {
     const struct route *route;
     struct str captures[ROUTE_CAPTURES_MAX]; /* views of the path, or decoded in the arena */
     size_t capture_count;
+    bool unsafe;      /* a capture has a NUL or a slash */
     unsigned allowed; /* on ROUTE_WRONG_METHOD: the methods that the path has */
 };
 
-enum route_outcome { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_WRONG_METHOD };
+enum route_outcome {
+    ROUTE_FOUND,
+    ROUTE_NOT_FOUND,
+    ROUTE_WRONG_METHOD,
+    ROUTE_UNSAFE_NAME, /* a path that fits, with a capture that must not be used */
+};
 
 /* HEAD is looked up as GET by the caller. `path` has no query. */
 enum route_outcome router_find(const struct route *routes, size_t route_count,

@@ -88,6 +88,15 @@ static enum route_method method_of(const struct http_exchange *exchange)
     return ROUTE_OTHER;
 }
 
+static void refuse_name(struct server_thread *thread, struct http_exchange *exchange)
+{
+    struct error err;
+    fail(&err, STATUS_INVALID_ARGUMENT,
+         "invalid model name in '%.*s', model name must not contain path traversal characters",
+         STR_ARGS(exchange->path));
+    answer_failure(thread, exchange, &err);
+}
+
 void routes_answer(struct server_thread *thread, struct http_exchange *exchange)
 {
     struct route_match match;
@@ -95,6 +104,7 @@ void routes_answer(struct server_thread *thread, struct http_exchange *exchange)
                         exchange->arena, &match)) {
     case ROUTE_FOUND: match.route->handler(thread, exchange, &match); return;
     case ROUTE_WRONG_METHOD: answer_wrong_method(thread, exchange, match.allowed); return;
+    case ROUTE_UNSAFE_NAME: refuse_name(thread, exchange); return;
     case ROUTE_NOT_FOUND:
         answer_text(thread, exchange, 404, "application/json", STR("{\"error\":\"Not Found\"}"));
         return;

@@ -66,16 +66,6 @@ static void fill_output(const struct inference *inference, size_t index,
     };
 }
 
-/* The output that was asked for under this name; binding has made sure that there is one. */
-static size_t find_output(const struct infer_spec *spec, struct str name)
-{
-    size_t index = 0;
-    while (index < spec->output_count && !str_equal(str_of(spec->outputs[index].name), name))
-        index++;
-    assert(index < spec->output_count);
-    return index;
-}
-
 static enum status fill_wanted(const struct inference *inference, struct infer_reply *reply,
                                struct error *err)
 {
@@ -83,8 +73,11 @@ static enum status fill_wanted(const struct inference *inference, struct infer_r
     const struct infer_spec *spec = serve_model_spec(inference->call.model);
     for (size_t i = 0; i < request->output_count; i++) {
         const struct infer_wanted_output *wanted = &request->outputs[i];
-        size_t index = find_output(spec, wanted->name);
+        size_t index = infer_output_find(spec, wanted->name);
+        assert(index < spec->output_count); /* binding has found it */
         fill_output(inference, index, &reply->outputs[i]);
+        reply->outputs[i].name =
+            wanted->name; /* clients look for the name they gave, aliases too */
         reply->outputs[i].binary = wanted->binary;
         if (wanted->classification > 0)
             TRY(classify(inference, index, wanted->classification, &reply->outputs[i], err));
@@ -152,6 +145,7 @@ static enum status submit(struct inference *inference, const struct route_match 
     struct infer_request *request = &inference->request;
     struct str version = match->capture_count > 1 ? match->captures[1] : STR_EMPTY;
     infer_request_init(request, inference->exchange->arena);
+    request->model_name = match->captures[0]; /* for the texts of failures */
     TRY(serve_find(lane, match->captures[0], version, &call->model, err));
     TRY(inference->face->read(inference, err));
     TRY(infer_request_bind(serve_model_spec(call->model), request, &call->bound, err));

@@ -56,11 +56,14 @@ void model_handle_metadata(struct server_thread *thread, struct http_exchange *e
 void model_handle_ready(struct server_thread *thread, struct http_exchange *exchange,
                         const struct route_match *match)
 {
-    struct serve_model *model = find_model(thread, exchange, match);
-    if (!model) return;
-    if (!serve_model_ready(thread->lane, match->captures[0], version_of(match))) {
-        struct error err;
-        fail(&err, STATUS_INVALID_ARGUMENT, "Model version not ready");
+    struct serve_model *model;
+    struct error err;
+    enum status status =
+        serve_find(thread->lane, match->captures[0], version_of(match), &model, &err);
+    bool known = status == STATUS_OK || status == STATUS_UNAVAILABLE;
+    if (known && !serve_model_ready(thread->lane, match->captures[0], version_of(match)))
+        status = fail(&err, STATUS_INVALID_ARGUMENT, "Model version not ready");
+    if (status != STATUS_OK) {
         answer_failure(thread, exchange, &err);
         return;
     }

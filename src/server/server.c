@@ -68,6 +68,9 @@ static enum status thread_open(struct server *server, uint32_t index, struct err
 static void *thread_run(void *context)
 {
     struct server_thread *thread = context;
+    char name[16];
+    (void)snprintf(name, sizeof name, "loop-%u", thread->index);
+    (void)pthread_setname_np(pthread_self(), name); /* only for people who look at threads */
     loop_run(thread->loop);
     return NULL;
 }
@@ -79,9 +82,6 @@ static enum status thread_start(struct server_thread *thread, struct error *err)
         thread->thread = 0;
         return fail_errno(err, problem, "starting loop thread %u", thread->index);
     }
-    char name[16];
-    (void)snprintf(name, sizeof name, "loop-%u", thread->index);
-    (void)pthread_setname_np(thread->thread, name); /* only for people who look at threads */
     return STATUS_OK;
 }
 

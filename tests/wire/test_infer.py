@@ -202,3 +202,10 @@ def test_unknown_model(server):
     reply = server.infer("doubleit", [X], version=99)
     assert (reply.status, reply.error()) == (404, "Request for unknown model: 'doubleit' version 99 is not found")
     assert server.infer("doubleit", [X], version=1).status == 200
+
+
+def test_an_output_by_its_alias_is_answered_under_it(server):
+    for name in ("OUTPUT__0", "y"):
+        reply = server.infer("doubleit_onnx", [X], outputs=[{"name": name}])
+        assert reply.status == 200 and [(out["name"], out["data"]) for out in reply.json()["outputs"]] == [
+            (name, [2, 4, 6, 8, 10])]

@@ -126,6 +126,6 @@ def test_files_that_are_no_models(tmp_path, content):
         directory.mkdir(parents=True)
         (directory / name).write_bytes(content)
         with Server([tmp_path / name], ready=False) as server:
-            server.wait_until(lambda: index(server)["bad"].get("state") == "UNAVAILABLE", "the failure")
+            server.wait_until(lambda: index(server).get("bad", {}).get("state") == "UNAVAILABLE", "the failure")
             assert index(server)["bad"]["reason"]
             assert server.get("/v2/health/live").status == 200

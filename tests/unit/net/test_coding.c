@@ -98,3 +98,17 @@ TEST(the_best_coding_that_is_accepted)
             test_failed(__FILE__, __LINE__, "'%s' gives %d", cases[i].accept, (int)coding);
     }
 }
+
+TEST(a_small_text_fits_a_buffer_of_its_own_size)
+{
+    char bytes[300];
+    memset(bytes, 'a', sizeof bytes);
+    struct str text = {bytes, sizeof bytes};
+    for (int coding = CODING_GZIP; coding <= CODING_DEFLATE; coding++) {
+        struct buffer out;
+        buffer_init(&out, sizeof bytes);
+        EXPECT(coding_encode((enum coding)coding, 1, &text, 1, &out));
+        EXPECT(out.size > 0 && out.size < 60);
+        buffer_clear(&out);
+    }
+}

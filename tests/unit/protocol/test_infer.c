@@ -127,6 +127,9 @@ TEST(counts_and_names)
     REFUSED(&batched, "input 'INPUT__0' already exists in request",
             tensor("a", DTYPE_INT32, 2, DIMS(1, 16)),
             tensor("INPUT__0", DTYPE_INT32, 2, DIMS(1, 16)));
+    REFUSED(&batched, "input 'a' already exists in request",
+            tensor("a", DTYPE_INT32, 2, DIMS(1, 16)), tensor("b", DTYPE_BYTES, 2, DIMS(1, 2)),
+            tensor("c", DTYPE_INT32, 2, DIMS(1, 16)), tensor("a", DTYPE_INT32, 2, DIMS(1, 16)));
 }
 
 TEST(types_shapes_and_batches)
