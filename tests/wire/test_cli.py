@@ -1,6 +1,7 @@
 """The commands, as a person types them."""
 import json
 import os
+import pathlib
 import subprocess
 import xml.etree.ElementTree
 
@@ -8,6 +9,7 @@ import pytest
 
 from slipway import BINARY, MODELS
 
+DATA = pathlib.Path(__file__).parent / "data"
 BODY = json.dumps([1, 2, 3, 4, 5])
 # libtorch's threads and the leak checker do not get on; leaks are looked for where models are served.
 ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
@@ -33,6 +35,14 @@ def test_invoke_prints_one_line_per_record(tmp_path):
     path = tmp_path / "event.json"
     path.write_text(event("[1,2,3,4,5]", "[0,0,0,0,0]"))
     assert run("invoke", MODELS / "doubleit", path).stdout == "[2,4,6,8,10]\n[0,0,0,0,0]\n"
+
+
+def test_invoke_with_events_as_a_queue_sends_them():
+    """Their digests are the first one's, as when a body is edited by hand: a warning, no failure."""
+    events = [DATA / name for name in ("event.json", "event0.json", "event1.json")]
+    done = run("invoke", MODELS / "doubleit", *events)
+    assert done.stdout == "[2,4,6,8,10]\n[0,0,0,0,0]\n[2,2,2,2,2]\n"
+    assert done.stderr.count("md5OfBody is not that of the body") == 2
 
 
 def test_invoke_takes_a_file_and_standard_input():
@@ -197,3 +207,30 @@ def test_doctor():
 
 def test_doctor_finds_a_taken_port(server):
     assert "is in use" in run("doctor", "--http-port", str(server.port), code=69).stdout
+
+
+# ---- config, version
+
+
+def test_config_tells_each_settings_origin(tmp_path):
+    path = tmp_path / "server.yaml"
+    path.write_text("queue: {size_max: 7}\n")
+    rows = {line.split()[0]: line.split()[1:] for line in
+            run("config", "--config", path, "--http-port", "1234").stdout.splitlines() if line.strip()}
+    assert rows["queue.size_max"][0] == "7" and str(path) in " ".join(rows["queue.size_max"])
+    assert rows["http.port"][0] == "1234" and rows["http.port"][1] != "default"
+    assert rows["http.address"] == ["127.0.0.1", "default"]
+
+
+def test_config_refuses_a_wrong_file(tmp_path):
+    path = tmp_path / "server.yaml"
+    path.write_text("queue:\n  size_mx: 7\n")
+    done = run("config", "--config", path, code=64)
+    assert f"{path}:2:12" in done.stderr and "queue.size_max" in done.stderr
+
+
+def test_version():
+    assert run("version").stdout.startswith("slipway ")
+    report = json.loads(run("version", "--json").stdout)
+    assert {"onnx", "torch"} <= set(report["engines"]) and report["engine_abi"] >= 1
+    assert run("--version").stdout.split()[1] == report["version"]
