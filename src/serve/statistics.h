@@ -136,14 +136,14 @@ struct statistics_execution {
 void statistics_add_execution(struct statistics *statistics,
                               const struct statistics_execution *execution);
 
-/* One call that was run: how long it waited, and from reception to answer. */
-static inline void statistics_add_success(struct statistics *statistics, uint64_t queue_ns,
-                                          uint64_t total_ns)
+/* `calls` that were run: how long each of them waited, and from reception to answer. */
+static inline void statistics_add_success(struct statistics *statistics, uint64_t calls,
+                                          uint64_t queue_ns, uint64_t total_ns)
 {
-    statistics_duration_add(&statistics->success, 1, total_ns);
-    statistics_duration_add(&statistics->queue, 1, queue_ns);
-    histogram_add(&statistics->queue_time, queue_ns, 1);
-    histogram_add(&statistics->total_time, total_ns, 1);
+    statistics_duration_add(&statistics->success, calls, calls * total_ns);
+    statistics_duration_add(&statistics->queue, calls, calls * queue_ns);
+    histogram_add(&statistics->queue_time, queue_ns, calls);
+    histogram_add(&statistics->total_time, total_ns, calls);
 }
 
 void statistics_add_failure(struct statistics *statistics, uint64_t total_ns);

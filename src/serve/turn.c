@@ -101,18 +101,46 @@ static void end_result(struct serve_lane *lane, const struct outcome *outcome,
     }
 }
 
-/* `done_ns`: after the last answer was encoded. */
-static void count_call(const struct serve_call *call, enum status status, uint64_t done_ns)
+/* `calls` like this one. `done_ns`: after the last answer was encoded. */
+static void count_calls(const struct serve_call *call, uint64_t calls, enum status status,
+                        uint64_t done_ns)
 {
     struct statistics *statistics = call->model->statistics;
     uint64_t total_ns = done_ns - call->times.received_ns;
     if (UNLIKELY(status != STATUS_OK)) {
-        statistics_add_failure(statistics, total_ns);
+        for (uint64_t i = 0; i < calls; i++) statistics_add_failure(statistics, total_ns);
         return;
     }
     uint64_t start_ns = MAX(call->times.compute_start_ns, call->times.queued_ns);
-    statistics_add_success(statistics, start_ns - call->times.queued_ns, total_ns);
-    if (UNLIKELY(call->cache_key)) statistics_duration_add(&statistics->cache_miss, 1, total_ns);
+    statistics_add_success(statistics, calls, start_ns - call->times.queued_ns, total_ns);
+    if (UNLIKELY(call->cache_key))
+        statistics_duration_add(&statistics->cache_miss, calls, calls * total_ns);
+}
+
+static bool counts_like(const struct serve_call *call, const struct serve_call *other)
+{
+    return call->times.received_ns == other->times.received_ns &&
+           call->times.queued_ns == other->times.queued_ns && !call->cache_key == !other->cache_key;
+}
+
+/* Most calls of a batch came in the same turn: neighbours that are alike are counted at once. */
+static void count_all(struct list *calls, enum status status, uint64_t done_ns)
+{
+    const struct serve_call *first = NULL;
+    uint64_t count = 0;
+    LIST_EACH(link, calls)
+    {
+        const struct serve_call *call = call_of(link);
+        if (UNLIKELY(call->counted)) continue;
+        if (LIKELY(first && counts_like(call, first))) {
+            count++;
+            continue;
+        }
+        if (first) count_calls(first, count, status, done_ns);
+        first = call;
+        count = 1;
+    }
+    if (first) count_calls(first, count, status, done_ns);
 }
 
 static void answer_all(struct serve_lane *lane, struct list *calls, const struct outcome *outcome)
@@ -124,11 +152,8 @@ static void let_all_go(struct serve_lane *lane, struct list *calls, enum status 
                        uint64_t done_ns)
 {
     struct list *link;
-    while ((link = list_take_first(calls))) {
-        struct serve_call *call = call_of(link);
-        if (LIKELY(!call->counted)) count_call(call, status, done_ns);
-        lane_let_go(lane, call);
-    }
+    count_all(calls, status, done_ns);
+    while ((link = list_take_first(calls))) lane_let_go(lane, call_of(link));
 }
 
 static void reject_all(struct serve_lane *lane, struct list *calls, enum status status,
@@ -243,7 +268,7 @@ static void answer_singles(struct serve_lane *lane, struct serve_model *model,
     observe(model, each_ns, done_ns);
     for (size_t i = 0; i < singles->count; i++) {
         if (!singles->calls[i]->counted)
-            count_call(singles->calls[i], singles->statuses[i], done_ns);
+            count_calls(singles->calls[i], 1, singles->statuses[i], done_ns);
         lane_let_go(lane, singles->calls[i]);
     }
 }

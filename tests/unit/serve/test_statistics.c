@@ -29,19 +29,20 @@ TEST(lanes_add_up)
     struct statistics_execution execution = {
         .rows = 3, .calls = 2, .input_ns = 10, .infer_ns = 2000, .output_ns = 5, .wall_ms = 7};
     statistics_add_execution(one, &execution);
-    statistics_add_success(one, 100, 3000);
-    statistics_add_success(one, 200, 3000);
+    statistics_add_success(one, 1, 100, 3000);
+    statistics_add_success(one, 1, 200, 3000);
     execution.rows = 80, execution.wall_ms = 6;
     statistics_add_execution(two, &execution);
+    statistics_add_success(two, 3, 10, 1000);
     statistics_add_failure(two, 50);
     statistics_add_rejection(two, STATISTICS_REJECTED_QUEUE_FULL, 1);
     struct statistics_snapshot snapshot = {0};
     statistics_read(&snapshot, one);
     statistics_read(&snapshot, two);
-    EXPECT_INT(snapshot.success.count, 2);
-    EXPECT_INT(snapshot.success.ns, 6000);
+    EXPECT_INT(snapshot.success.count, 5);
+    EXPECT_INT(snapshot.success.ns, 9000);
     EXPECT_INT(snapshot.fail.count, 2);
-    EXPECT_INT(snapshot.queue.ns, 300);
+    EXPECT_INT(snapshot.queue.ns, 330);
     EXPECT_INT(snapshot.inference_count, 83);
     EXPECT_INT(snapshot.execution_count, 2);
     EXPECT_INT(snapshot.last_inference_ms, 7);
@@ -49,7 +50,7 @@ TEST(lanes_add_up)
     EXPECT_INT(snapshot.batches[2].count, 1);
     EXPECT_INT(snapshot.batches[7].count, 1); /* larger ones count as the largest */
     EXPECT_INT(snapshot.rejected[STATISTICS_REJECTED_QUEUE_FULL], 1);
-    EXPECT_INT(snapshot.total_time.count, 3);
+    EXPECT_INT(snapshot.total_time.count, 6);
     statistics_snapshot_clear(&snapshot);
     statistics_free(one);
     statistics_free(two);
@@ -58,7 +59,7 @@ TEST(lanes_add_up)
 TEST(quantiles_lie_within_a_bucket_of_the_truth)
 {
     struct statistics *statistics = statistics_new(0);
-    for (uint64_t i = 1; i <= 1000; i++) statistics_add_success(statistics, 0, i * 10000);
+    for (uint64_t i = 1; i <= 1000; i++) statistics_add_success(statistics, 1, 0, i * 10000);
     struct statistics_snapshot snapshot = {0};
     statistics_read(&snapshot, statistics);
     uint64_t median = histogram_quantile_ns(&snapshot.total_time, 0.5);
