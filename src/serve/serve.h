@@ -215,7 +215,7 @@ enum serve_call_state {
     SERVE_CALL_RUNNING, /* with an engine */
 };
 
-/* Zero it, set the first part, submit. */
+/* serve_call_init, set what the first part needs, submit. */
 struct serve_call {
     struct serve_model *model;
     struct infer_bound bound; /* its memory stays until on_release */
@@ -244,6 +244,14 @@ struct serve_call {
     bool answered; /* or cancelled: only on_release is left to come */
     bool counted;  /* as a rejection */
 };
+
+/* Without priority, time-out and deadline; everything else is the caller's to set, or serve's. */
+static inline void serve_call_init(struct serve_call *call)
+{
+    call->priority = 0;
+    call->timeout_us = 0;
+    call->deadline_ns = 0;
+}
 
 /*
  * Queues the call; its callbacks come later, never from inside. On failure the call was not taken

@@ -95,7 +95,7 @@ static enum status make_reply(const struct inference *inference, struct infer_re
         .model_name = serve_model_name(model),
         .model_version = serve_model_version(model),
         .id = request->id,
-        .outputs = ARENA_TRY_ARRAY(request->arena, struct infer_tensor, count),
+        .outputs = arena_try_new(request->arena, count * sizeof(struct infer_tensor)),
         .output_count = count,
     };
     if (!reply->outputs) return fail(err, STATUS_EXHAUSTED, "no memory for %zu outputs", count);
@@ -161,7 +161,8 @@ static void handle(struct server_thread *thread, struct http_exchange *exchange,
                    const struct route_match *match, const struct face *face)
 {
     struct error err;
-    struct inference *inference = ARENA_TRY_ARRAY(exchange->arena, struct inference, 1);
+    /* Not zeroed: that would cost as much as all that is set. */
+    struct inference *inference = arena_try_new(exchange->arena, sizeof *inference);
     if (UNLIKELY(!inference)) {
         fail(&err, STATUS_EXHAUSTED, "no memory for one more request");
         answer_failure(thread, exchange, &err);
@@ -170,6 +171,8 @@ static void handle(struct server_thread *thread, struct http_exchange *exchange,
     inference->thread = thread;
     inference->exchange = exchange;
     inference->face = face;
+    inference->columnar = false;
+    serve_call_init(&inference->call);
     if (UNLIKELY(submit(inference, match, &err) != STATUS_OK)) {
         answer_inference_failure(inference, &err);
         return;
