@@ -263,7 +263,8 @@ static enum progress start_body(struct http_connection *connection)
     work->body_start_ns = loop_now_ns(connection->server->loop);
     if (LIKELY(!work->chunked)) {
         connection->state = HTTP_STATE_BODY_IN_PLACE;
-        if (work->content_length <= connection->server->input_size - work->head_end) return GOES_ON;
+        if (LIKELY(work->content_length <= connection->server->input_size - work->head_end))
+            return step_in_place(connection);
         return start_own_body(connection);
     }
     connection->state = HTTP_STATE_BODY_CHUNKED;

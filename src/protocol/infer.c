@@ -10,11 +10,19 @@ enum { NAMES_PRINTED_MAX = 400, REPEATS_LOOKED_AT = 64 };
     "be prepended to each input shape. If you want to specify the full shape including the "       \
     "batch dim in your input dims config, try setting max_batch_size to zero"
 
+/* As str_equal, of a name whose end is only known when it is reached. */
+static inline bool is_named(const char *name, struct str wanted)
+{
+    size_t i = 0;
+    while (i < wanted.size && name[i] == wanted.data[i] && name[i] != '\0') i++;
+    return i == wanted.size && name[i] == '\0';
+}
+
 static size_t position_of(const struct slipway_tensor_spec *specs, size_t count, struct str name,
                           struct str alias)
 {
     for (size_t i = 0; i < count; i++)
-        if (str_equal(name, str_of(specs[i].name))) return i;
+        if (is_named(specs[i].name, name)) return i;
     uint64_t position;
     if (!str_starts_with(name, alias) || !num_read_u64(str_from(name, alias.size), &position))
         return SIZE_MAX;

@@ -48,12 +48,13 @@ static size_t segment_size(struct str path, bool *ret_plain)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t at = 0;
-    for (uint64_t eight; path.size - at >= 8; at += 8) {
+    for (uint64_t eight, found = 0; !found && path.size - at >= 8;) {
         memcpy(&eight, path.data + at, 8);
         uint64_t slash = eight ^ ones * '/', percent = eight ^ ones * '%';
-        uint64_t found =
+        found =
             ((slash - ones) & ~slash) | ((percent - ones) & ~percent) | ((eight - ones) & ~eight);
-        if (found & ones * 0x80) break;
+        found &= ones * 0x80;
+        at += found ? (size_t)__builtin_ctzll(found) >> 3 : 8;
     }
     while (at < path.size && path.data[at] != '/' && path.data[at] != '%' && path.data[at]) at++;
     *ret_plain = at == path.size || path.data[at] == '/';
