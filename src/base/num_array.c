@@ -10,7 +10,8 @@ enum {
     SAMPLE_COMMAS_MAX = 50, /* tokens of 5 */
     INTEGER_TEXT_MAX = 21,  /* "-9223372036854775808," */
     TOKEN_MAX = 15,         /* bytes that are looked at together, less the comma */
-    DIGITS_SAFE = 19,       /* as many always fit in 64 bits */
+    SLOW_RUN = 15,
+    DIGITS_SAFE = 19, /* as many always fit in 64 bits */
 };
 
 static inline bool is_space(char byte)
@@ -159,6 +160,7 @@ static inline bool is_float_midpoint(double value)
     {                                                                                              \
         size_t count = 0;                                                                          \
         const char *next = *at;                                                                    \
+        unsigned slow = 0; /* long numbers come together: so many are not tried the short way */   \
         while (count < capacity && next) {                                                         \
             uint64_t whole;                                                                        \
             double value;                                                                          \
@@ -166,13 +168,15 @@ static inline bool is_float_midpoint(double value)
             if (behind) {                                                                          \
                 values[count] = (type)whole;                                                       \
                 next = behind;                                                                     \
-            } else if ((behind = read_token(next, end, &value)) &&                                 \
+            } else if (slow == 0 && (behind = read_token(next, end, &value)) &&                    \
                        (sizeof(type) == sizeof value || LIKELY(!is_float_midpoint(value)))) {      \
                 values[count] = (type)value;                                                       \
                 next = behind;                                                                     \
             } else if (!decimal_read(&next, end, &values[count]) ||                                \
                        __builtin_isinf(values[count])) {                                           \
                 break;                                                                             \
+            } else {                                                                               \
+                slow = slow ? slow - 1 : SLOW_RUN;                                                 \
             }                                                                                      \
             count++;                                                                               \
             *at = next;                                                                            \
