@@ -8,7 +8,7 @@ option(SLIPWAY_WERROR "warnings are errors" ON)
 
 add_library(slipway_compiler INTERFACE)
 target_compile_options(slipway_compiler INTERFACE
-    -fstack-protector-strong -fno-omit-frame-pointer -fno-strict-overflow
+    -fstack-protector-strong -fno-strict-overflow
     "$<$<COMPILE_LANGUAGE:C>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wsign-conversion;-Wstrict-prototypes;-Wmissing-prototypes;-Wcast-qual;-Wpointer-arith;-Wvla;-Wundef;-Wformat=2;-Wswitch-enum;-Wnull-dereference;-Wimplicit-fallthrough>"
     "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow>"
     "$<$<C_COMPILER_ID:Clang>:-Wno-gnu-zero-variadic-macro-arguments;-Wno-gnu-statement-expression>"
@@ -30,7 +30,7 @@ foreach(language C CXX)
 endforeach()
 if(SLIPWAY_SANITIZE)
     string(REPLACE ";" "," sanitizers "${SLIPWAY_SANITIZE}")
-    target_compile_options(slipway_compiler INTERFACE -fsanitize=${sanitizers}
+    target_compile_options(slipway_compiler INTERFACE -fno-omit-frame-pointer -fsanitize=${sanitizers}
                            -fno-sanitize-recover=all
                            # Instrumented code confuses gcc here; the release build has both warnings on.
                            $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-maybe-uninitialized;-Wno-null-dereference>
