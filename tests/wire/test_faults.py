@@ -98,6 +98,7 @@ def test_an_engine_that_returns_nonsense(tmp_path, start, kind):
     root = echo_repository(tmp_path, {"good": ECHO, "bad": ECHO + f"\nmalformed {kind}"})
     server = start([root], ready=False)
     server.wait_until(lambda: server.get("/v2/models/good/ready").status == 200, "the good model")
+    server.wait_until(lambda: index(server)["bad"].get("state") in ("READY", "UNAVAILABLE"), "the bad model's verdict")
     for _ in range(3):
         reply = server.infer("bad", ONE)
         # Either it was found out while warming up, or it is this request's failure.

@@ -32,8 +32,8 @@ if(SLIPWAY_SANITIZE)
     string(REPLACE ";" "," sanitizers "${SLIPWAY_SANITIZE}")
     target_compile_options(slipway_compiler INTERFACE -fno-omit-frame-pointer -fsanitize=${sanitizers}
                            -fno-sanitize-recover=all
-                           # Instrumented code confuses gcc here; the release build has both warnings on.
-                           $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-maybe-uninitialized;-Wno-null-dereference>
+                           # Instrumented code confuses gcc here; the release build has these warnings on.
+                           $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-maybe-uninitialized;-Wno-null-dereference;-Wno-stringop-overread>
                            $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
     target_link_options(slipway_compiler INTERFACE -fsanitize=${sanitizers})
 endif()
