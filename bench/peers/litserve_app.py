@@ -24,6 +24,6 @@ class DoubleIt(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = DoubleIt(api_path="/v2/models/doubleit/infer")
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
+    api = DoubleIt()
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, api_path="/v2/models/doubleit/infer")
     server.run(host="127.0.0.1", port=int(sys.argv[1]), num_api_servers=1, generate_client_file=False)
