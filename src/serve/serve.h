@@ -3,10 +3,9 @@
  *
  *   struct serve       one per process: repositories, models, the control threads that load them.
  *   struct serve_lane  one per loop thread: that thread's snapshot of the plan (name -> versions ->
- *                      model), its waiting calls, its own engine instances, its own counters. No
- *                      lock and no shared cache line lies on the path of a request that runs
- * inline. struct serve_call  one request on its way through; part of the caller's own request
- * object.
+ *                      model), its waiting calls, its own engine instances, its own counters. A
+ *                      request that runs inline meets no lock and no shared cache line.
+ *   struct serve_call  one request on its way through; part of the caller's own request object.
  *
  * One request, on its lane's thread:
  *
@@ -37,9 +36,10 @@
  *
  * Failures. An engine's failure is the error of the calls in that batch, and of those only: a batch
  * refused with INVALID_ARGUMENT is run again row by row once, so that one poisoned request does not
- * fail its neighbours. A hung engine holds its own model's runners; deadlines and queue time-outs
- * answer its callers, serve_model_ready turns false after options.execution_limit_ns, and other
- * models go on.
+ * fail its neighbours. An engine that hangs on a runner holds its own model only: deadlines and
+ * queue time-outs answer its callers, serve_model_ready turns false after
+ * options.execution_limit_ns, and other models go on. One that hangs inline holds its lane's whole
+ * thread until it returns: a model that may hang belongs on runners.
  *
  * Threads: what takes a lane is for the lane's thread only; the rest says "any thread".
  */
