@@ -37,23 +37,21 @@ static enum status read_index_body(struct http_exchange *exchange, bool *ret_onl
     }
 }
 
-static void write_index(const struct serve_index *index, struct buffer *out)
+static enum status write_index(const struct serve_index *index, struct arena *arena,
+                               struct buffer *out, struct error *err)
 {
-    struct json_writer json;
-    json_writer_init(&json, out);
-    json_begin_array(&json);
-    for (size_t i = 0; i < index->count; i++) {
-        const struct serve_index_row *row = &index->rows[i];
-        json_begin_object(&json);
-        json_put_string(&json, STR("name"), str_of(row->name));
-        if (*row->version) json_put_string(&json, STR("version"), str_of(row->version));
-        if (*row->state) {
-            json_put_string(&json, STR("state"), str_of(row->state));
-            json_put_string(&json, STR("reason"), str_of(row->reason));
-        }
-        json_end_object(&json);
-    }
-    json_end_array(&json);
+    struct metadata_index_row *rows =
+        ARENA_TRY_ARRAY(arena, struct metadata_index_row, index->count);
+    if (!rows) return fail(err, STATUS_EXHAUSTED, "no memory for an index of %zu", index->count);
+    for (size_t i = 0; i < index->count; i++)
+        rows[i] = (struct metadata_index_row){
+            .name = str_of(index->rows[i].name),
+            .version = str_of(index->rows[i].version),
+            .state = str_of(index->rows[i].state),
+            .reason = str_of(index->rows[i].reason),
+        };
+    metadata_write_index(rows, index->count, out);
+    return STATUS_OK;
 }
 
 void repository_handle_index(struct server_thread *thread, struct http_exchange *exchange,
@@ -68,9 +66,12 @@ void repository_handle_index(struct server_thread *thread, struct http_exchange 
     struct serve_index index;
     serve_index_read(thread->options->serve, only_ready, &index);
     struct buffer *out = http_exchange_scratch(exchange);
-    write_index(&index, out);
+    enum status status = write_index(&index, exchange->arena, out, &err);
     serve_index_clear(&index);
-    answer_json(thread, exchange, buffer_view(out));
+    if (status == STATUS_OK)
+        answer_json(thread, exchange, buffer_view(out));
+    else
+        answer_failure(thread, exchange, &err);
 }
 
 /* --- load and unload -------------------------------------------------------------------------- */
