@@ -90,7 +90,7 @@ void *arena_try_zeroed(struct arena *arena, size_t count, size_t size)
 {
     size_t total;
     if (!size_multiply(count, size, &total)) return NULL;
-    void *memory = arena_try_new(arena, total);
+    void *memory = arena_try_new(arena, total ? total : 1); /* NULL means no room, nothing else */
     if (memory) memset(memory, 0, total);
     return memory;
 }

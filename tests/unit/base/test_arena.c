@@ -62,3 +62,11 @@ TEST(memory_is_aligned_as_asked)
     }
     arena_clear(&arena);
 }
+
+TEST(nothing_is_not_no_room)
+{
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    EXPECT(arena_try_zeroed(&arena, 0, 8) != NULL);
+    arena_clear(&arena);
+}
