@@ -9,7 +9,13 @@ work=$(mktemp -d /tmp/slipway-bench.XXXXXX)
 server_core=0 client_core=1
 if [ "$(nproc)" -lt 2 ]; then client_core=0; fi
 children=()
-trap 'kill "${children[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
+# With no child, kill is a usage error, and an error in the trap would be the script's own exit status.
+end_children() {
+    if [ ${#children[@]} -gt 0 ]; then kill "${children[@]}" 2>/dev/null || true; fi
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap end_children EXIT
 
 rounds=${ROUNDS:-5}
 seconds=${BENCH_SECONDS:-2}
