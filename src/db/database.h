@@ -1,0 +1,149 @@
+/*
+ * A database and the threads that talk to it: SQL comes in tasks, and many tasks share one commit.
+ *
+ *   struct save { struct database_task task; ... };
+ *   save->task = (struct database_task){.run = insert_row, .done = row_saved};
+ *   TRY(database_submit(database, &save->task, err));       // any thread, never waits for a disk
+ *
+ *   static enum status insert_row(struct database_task *task, struct database_session *session,
+ *                                 struct error *err)         // a database thread, in a transaction
+ *   static void row_saved(struct database_task *task, enum status status, const struct error *err)
+ *                                                            // after the commit: it is durable
+ *
+ * Group commit. A writer thread takes all chains that wait (DATABASE_BATCH_MAX), runs them in one
+ * transaction, commits once, and only then calls their `done`. While it commits, the next ones
+ * gather. SQLite has one writer; PostgreSQL one per connection.
+ *
+ * A chain is what commits together or not at all: tasks linked by `together`, run in order. So an
+ * acknowledged message and its result are one transaction, although queue and store know nothing of
+ * each other.
+ *
+ * The rule of `run`: check first, write then. A task that fails before it wrote anything is told so
+ * alone. One that fails after a write sets session->dirty (the wrappers of sqlite.h and postgres.h
+ * do when a statement that writes fails): the transaction is rolled back, and each of its chains is
+ * run again in a transaction of its own. So `run` may be called twice and starts from its inputs
+ * each time. A commit that fails fails all its tasks: nothing of them is kept.
+ *
+ * Readers: tasks with `reads` go to threads with connections of their own (SQLite's WAL, so they do
+ * not wait for the writer) and see what was committed.
+ *
+ * Time. database_now_ms is the queue's and the store's only clock. It starts as the wall clock,
+ * goes on with the monotonic one, and never goes back, so a jump of the wall clock moves nothing.
+ * On PostgreSQL it is the server's, the same for all.
+ */
+#ifndef DB_DATABASE_H
+#define DB_DATABASE_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/list.h"
+
+#include <stdatomic.h>
+
+enum {
+    DATABASE_TASKS_MAX = 1 << 16, /* waiting at the same time, writers and readers each */
+    DATABASE_BATCH_MAX = 1024,    /* chains of one commit */
+    DATABASE_CHAIN_MAX = 16,      /* tasks of one chain */
+    DATABASE_WRITERS_MAX = 64,
+    DATABASE_READERS_MAX = 16,
+};
+
+struct database;
+struct database_task;
+
+/* One connection of one thread, in a transaction. What it wraps is known to sqlite.c, postgres.c.
+ */
+struct database_session {
+    struct database *database;
+    uint64_t now_ms;  /* of this transaction, or of this run of a chain: see database_now_ms */
+    bool dirty;       /* a write failed: only a rollback helps */
+    void *connection; /* struct sqlite *, struct postgres *; NULL in memory */
+};
+
+typedef enum status database_run_function(struct database_task *task,
+                                          struct database_session *session, struct error *err);
+
+/* On a database thread, after the commit; `err` is NULL on STATUS_OK. May free the task, may
+ * submit; does not block: it posts mail or signals. Called for each task of a chain, in order. */
+typedef void database_done_function(struct database_task *task, enum status status,
+                                    const struct error *err);
+
+/* Part of the submitter's object, which stays until `done`. */
+struct database_task {
+    database_run_function *run;
+    database_done_function *done;
+    struct database_task *together; /* the next of the chain, NULL at its end */
+    bool reads;                     /* nothing is written; of the first of a chain */
+
+    /* database's own */
+    struct list link;
+    enum status status;
+    struct error error;
+};
+
+/* What a kind of database does. One static const table each; all on the thread of the session. */
+struct database_ops {
+    const char *name; /* "sqlite", "postgres", "memory" */
+    /* Opens the connection of one thread, and of `reads` a read-only one. */
+    enum status (*session_open)(struct database *database, bool reads,
+                                struct database_session *session, struct error *err);
+    void (*session_close)(struct database_session *session);
+    enum status (*begin)(struct database_session *session, struct error *err);
+    enum status (*commit)(struct database_session *session, struct error *err);
+    void (*rollback)(struct database_session *session);
+    /* Between transactions, when nothing waits: checkpoints and the like. May be NULL. */
+    void (*idle)(struct database_session *session);
+    /* The database's own clock; NULL: the options' one. */
+    uint64_t (*now_ms)(struct database_session *session);
+    void (*close)(struct database *database); /* the last: frees what `state` is */
+};
+
+struct database_options {
+    struct clock *clock;   /* borrowed; NULL: the system's (PostgreSQL: the server's) */
+    uint32_t writer_count; /* 0: 1 (SQLite: always 1) */
+    uint32_t reader_count; /* 0: 1 */
+};
+
+/*
+ * Starts the threads over an implementation's `state`, which it takes, also on failure. Callers use
+ * sqlite_database_open, postgres_database_open or memory_database_new instead.
+ */
+enum status database_new(const struct database_ops *ops, void *state,
+                         const struct database_options *options, struct database **ret_database,
+                         struct error *err) FALLIBLE;
+
+/* Runs what waits, ends the threads, closes. Accepts NULL. Nobody submits any more. */
+void database_free(struct database *database);
+
+/* Keeps nothing; for tests of queue and store that need no file. */
+enum status memory_database_new(const struct database_options *options,
+                                struct database **ret_database, struct error *err) FALLIBLE;
+
+/* Queues a chain by its first task. Any thread. EXHAUSTED if too much waits: not taken. */
+enum status database_submit(struct database *database, struct database_task *task,
+                            struct error *err) FALLIBLE;
+
+/* Submits and waits; `done` is not called (its field is overwritten). Not on a loop or database
+ * thread. The status is that of the chain's first task that failed. */
+enum status database_run(struct database *database, struct database_task *task,
+                         struct error *err) FALLIBLE;
+
+/* Milliseconds since 1970, never backwards. Any thread; of the local clock only (on PostgreSQL
+ * session->now_ms counts). */
+uint64_t database_now_ms(struct database *database);
+
+const char *database_kind(const struct database *database); /* ops->name */
+void *database_state(const struct database *database);      /* for the implementation */
+
+/* Numbers for /metrics and benchmarks. Any thread. */
+struct database_counters {
+    uint64_t commits;
+    uint64_t commit_failures;
+    uint64_t tasks; /* committed */
+    uint64_t tasks_failed;
+    uint64_t tasks_waiting; /* now */
+    uint64_t commit_ns;     /* sum of the time in commit */
+};
+void database_counters_read(struct database *database, struct database_counters *ret_counters);
+
+#endif

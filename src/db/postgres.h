@@ -1,0 +1,104 @@
+/*
+ * PostgreSQL behind struct database: writer_count connections, each with a thread, each transaction
+ * at the default isolation (read committed). A lost connection fails its tasks with UNAVAILABLE,
+ * which callers may retry, and is opened again with growing pauses (100 ms to 5 s, with jitter).
+ *
+ *   TRY(postgres_database_open("postgres://user@host/db", &options, &database, err));
+ *
+ *   // inside a task's run:
+ *   struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
+ *   TRY(postgres_query(session, "SELECT a FROM t WHERE id = $1",
+ *                      (struct postgres_value[]){postgres_int(id)}, 1, &r, err));
+ *   for (int row = 0; row < postgres_rows(r); row++) a = postgres_text(r, row, 0);
+ *
+ * Each SQL text is prepared once per connection; parameters and results are in binary form where
+ * that saves work. A password is never in a message or a log: connection strings are shown
+ * redacted.
+ */
+#ifndef DB_POSTGRES_H
+#define DB_POSTGRES_H
+
+#include "base/str.h"
+#include "db/database.h"
+
+struct postgres_result;
+
+/* Connects all threads' sessions. UNAVAILABLE names host and database, and what to look at. */
+enum status postgres_database_open(const char *connection_string,
+                                   const struct database_options *options,
+                                   struct database **ret_database, struct error *err) FALLIBLE;
+
+enum postgres_type {
+    POSTGRES_NULL,
+    POSTGRES_INT, /* bigint */
+    POSTGRES_DOUBLE,
+    POSTGRES_TEXT,
+    POSTGRES_BYTES,      /* bytea */
+    POSTGRES_INT_ARRAY,  /* bigint[]: for many rows in one statement, with unnest */
+    POSTGRES_TEXT_ARRAY, /* text[]; an item with data NULL is NULL */
+    POSTGRES_BYTES_ARRAY,
+};
+
+struct postgres_value {
+    enum postgres_type type;
+    int64_t integer;
+    double number;
+    struct str bytes;        /* borrowed during the call */
+    const int64_t *integers; /* arrays: `count` of them, borrowed */
+    const struct str *texts;
+    size_t count;
+};
+
+static inline struct postgres_value postgres_int(int64_t value)
+{
+    return (struct postgres_value){.type = POSTGRES_INT, .integer = value};
+}
+static inline struct postgres_value postgres_text_value(struct str value)
+{
+    return (struct postgres_value){.type = value.data ? POSTGRES_TEXT : POSTGRES_NULL,
+                                   .bytes = value};
+}
+static inline struct postgres_value postgres_bytes_value(struct str value)
+{
+    return (struct postgres_value){.type = value.data ? POSTGRES_BYTES : POSTGRES_NULL,
+                                   .bytes = value};
+}
+
+/* Runs one statement. Any failure aborts PostgreSQL's transaction: session->dirty is set. */
+enum status postgres_query(struct database_session *session, const char *sql,
+                           const struct postgres_value *values, size_t value_count,
+                           struct postgres_result **ret_result, struct error *err) FALLIBLE;
+
+/* The same where no row is wanted. *ret_changed (may be NULL): rows changed. */
+enum status postgres_execute(struct database_session *session, const char *sql,
+                             const struct postgres_value *values, size_t value_count,
+                             int64_t *ret_changed, struct error *err) FALLIBLE;
+
+/* Views are valid until the result is freed. NULL has data NULL, 0. */
+int postgres_rows(const struct postgres_result *result);
+bool postgres_is_null(const struct postgres_result *result, int row, int column);
+int64_t postgres_int_at(const struct postgres_result *result, int row, int column);
+double postgres_double_at(const struct postgres_result *result, int row, int column);
+struct str postgres_text_at(const struct postgres_result *result, int row, int column);
+struct str postgres_bytes_at(const struct postgres_result *result, int row, int column);
+void postgres_result_free(struct postgres_result *result);
+static inline void postgres_result_freep(struct postgres_result **result)
+{
+    postgres_result_free(*result);
+}
+
+/* SQL text with several statements, without parameters. */
+enum status postgres_script(struct database_session *session, const char *sql,
+                            struct error *err) FALLIBLE;
+
+/*
+ * Calls on_notice(context, channel, payload) on a thread of its own whenever somebody NOTIFYs the
+ * channel, and with an empty payload after a reconnect, since notices may have been missed. Ends
+ * with the database. One call per channel.
+ */
+typedef void postgres_notice_function(void *context, struct str channel, struct str payload);
+enum status postgres_listen(struct database *database, const char *channel,
+                            postgres_notice_function *on_notice, void *context,
+                            struct error *err) FALLIBLE;
+
+#endif

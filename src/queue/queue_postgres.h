@@ -1,0 +1,11 @@
+/* Queues in PostgreSQL. Applies what is missing of the schema; borrows the database. Only app,
+ * tests and benchmarks include this. */
+#ifndef QUEUE_QUEUE_POSTGRES_H
+#define QUEUE_QUEUE_POSTGRES_H
+
+#include "queue/queue.h"
+
+enum status queue_postgres_new(struct database *database, struct queue_store **ret_queues,
+                               struct error *err) FALLIBLE;
+
+#endif
