@@ -54,65 +54,198 @@ TEST(what_json_lacks)
     EXPECT_TEXT(float_text(-INFINITY), "-Infinity");
 }
 
-/* The fewest digits for which printf's correctly rounded text reads back. */
-static size_t fewest_digits(double value, bool single)
+/* digits * 10^exponent; digits do not end in 0. */
+struct plain {
+    unsigned long long digits;
+    int exponent;
+};
+
+static struct plain without_zeros(struct plain plain)
+{
+    for (; plain.digits && plain.digits % 10 == 0; plain.exponent++) plain.digits /= 10;
+    return plain;
+}
+
+/* What a text, "-12.5e-7", says without its sign. Zeros count only once another digit follows. */
+static struct plain plain_of(const char *text)
+{
+    struct plain plain = {0, 0};
+    int behind = 0, zeros = 0;
+    bool point = false;
+    for (; *text && *text != 'e'; text++) {
+        point |= *text == '.';
+        if (*text < '0' || *text > '9') continue;
+        behind += point;
+        zeros++;
+        if (*text == '0') continue;
+        for (; zeros; zeros--) plain.digits *= 10;
+        plain.digits += (unsigned)(*text - '0');
+    }
+    plain.exponent = zeros - behind;
+    if (*text == 'e') plain.exponent += (int)strtod(text + 1, NULL);
+    return plain;
+}
+
+static bool reads_back(struct plain plain, double value, bool single)
 {
     char text[64];
-    for (int digits = 1; digits < 18; digits++) {
-        (void)snprintf(text, sizeof text, "%.*e", digits - 1, value);
-        if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value)
-            return (size_t)digits;
-    }
-    return 99;
+    (void)snprintf(text, sizeof text, "%llue%d", plain.digits, plain.exponent);
+    return single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value;
 }
 
-static size_t digits_in(const char *text)
+/*
+ * The answer, found by trying: of all decimals with as few digits as possible that read back, the
+ * one nearest to the value. printf's is the nearest of its length. Where that does not read back a
+ * neighbour may, below a power of two: the value's interval reaches twice as far up as down there.
+ */
+static struct plain search(double value, bool single)
 {
-    char digits[64];
-    size_t count = 0;
-    for (; *text && *text != 'e'; text++)
-        if (*text >= '0' && *text <= '9' && (count || *text != '0')) digits[count++] = *text;
-    while (count && digits[count - 1] == '0') count--;
-    return count;
+    for (int count = 1; count < 18; count++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "%.*e", count - 1, fabs(value));
+        struct plain nearest = {0, (int)strtod(strchr(text, 'e') + 1, NULL) - count + 1};
+        for (const char *at = text; *at != 'e'; at++)
+            if (*at != '.') nearest.digits = nearest.digits * 10 + (unsigned)(*at - '0');
+        struct plain up = {nearest.digits + 1, nearest.exponent};
+        struct plain down = {nearest.digits - 1, nearest.exponent};
+        if (reads_back(nearest, fabs(value), single)) return without_zeros(nearest);
+        if (reads_back(up, fabs(value), single)) return without_zeros(up);
+        if (reads_back(down, fabs(value), single)) return without_zeros(down);
+    }
+    return (struct plain){0, 0};
 }
 
-/* Few digits where possible, or the nearest text with those digits: what printf would print. */
 static void check(const char *text, double value, bool single)
 {
     double again = single ? (double)strtof(text, NULL) : strtod(text, NULL);
-    if (again != value) test_failed(__FILE__, __LINE__, "%a became '%s'", value, text);
-    size_t fewest = fewest_digits(value, single);
-    if (digits_in(text) > fewest)
-        test_failed(__FILE__, __LINE__, "'%s' is longer than %zu digits", text, fewest);
+    if (memcmp(&again, &value, sizeof value) != 0)
+        test_failed(__FILE__, __LINE__, "%a became '%s'", value, text);
+    struct plain is = plain_of(text), expected = search(value, single);
+    if (is.digits != expected.digits || (is.digits && is.exponent != expected.exponent))
+        test_failed(__FILE__, __LINE__, "%a became '%s', not %llue%d", value, text, expected.digits,
+                    expected.exponent);
 }
 
-TEST(floats_read_back_and_are_shortest)
+static void check_float(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    if (isfinite(value)) check(float_text(value), (double)value, true);
+}
+
+static void check_double(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    if (isfinite(value)) check(double_text(value), value, false);
+}
+
+/* The value and its neighbours. */
+static void check_float_around(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    for (uint32_t i = 0; i < 5; i++) check_float(bits + i - 2);
+}
+
+static void check_double_around(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    for (uint64_t i = 0; i < 5; i++) check_double(bits + i - 2);
+}
+
+TEST(any_float)
 {
     struct prng prng;
     prng_seed(&prng, test_seed());
-    for (int i = 0; i < 200000; i++) {
-        uint32_t bits = (uint32_t)prng_u64(&prng);
-        float value;
-        if (i % 4 == 0) bits &= 0xFF800000 | (uint32_t)prng_below(&prng, 2); /* powers of two */
-        memcpy(&value, &bits, 4);
-        if (i % 4 == 1) value = (float)(prng_double(&prng) * 1000);
-        if ((bits >> 23 & 0xFF) == 0xFF) continue;
+    for (int i = 0; i < 40000; i++) {
+        check_float((uint32_t)prng_u64(&prng));
+        float value = (float)((prng_double(&prng) - 0.5) * 1000);
         check(float_text(value), (double)value, true);
     }
 }
 
-TEST(doubles_read_back_and_are_shortest)
+TEST(any_double)
 {
     struct prng prng;
     prng_seed(&prng, test_seed());
-    for (int i = 0; i < 100000; i++) {
-        uint64_t bits = prng_u64(&prng);
-        double value;
-        if (i % 4 == 0) bits &= UINT64_C(0xFFF0000000000000) | prng_below(&prng, 2);
-        if ((bits >> 52 & 0x7FF) == 0x7FF) continue;
-        memcpy(&value, &bits, 8);
-        if (i % 4 == 1) value = (double)prng_below(&prng, 1000000) / 100;
+    for (int i = 0; i < 20000; i++) {
+        check_double(prng_u64(&prng));
+        double value = (prng_double(&prng) - 0.5) * 1000;
         check(double_text(value), value, false);
+    }
+}
+
+TEST(powers_of_two_and_their_neighbours)
+{
+    for (int exponent = -149; exponent < 128; exponent++) {
+        check_float_around((float)ldexp(1, exponent));
+        check_float_around((float)-ldexp(1, exponent));
+    }
+    for (int exponent = -1074; exponent < 1024; exponent++) check_double_around(ldexp(1, exponent));
+}
+
+/* Few bits, so that many lie exactly between two decimals of some length. */
+TEST(halfway_between_decimals)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    for (int i = 0; i < 8000; i++) {
+        int bits = 1 + (int)prng_below(&prng, 24), shift = (int)prng_below(&prng, 50);
+        double whole = (double)prng_below(&prng, UINT64_C(1) << bits);
+        check_float_around((float)ldexp(whole, -shift));
+        bits = 1 + (int)prng_below(&prng, 53);
+        whole = (double)prng_below(&prng, UINT64_C(1) << bits);
+        if (i % 3 == 0) check_double_around(ldexp(whole, -shift));
+    }
+}
+
+/* Decimals of few digits, whose interval's end may be a decimal itself, and what is next to them.
+ */
+TEST(around_decimals)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    for (int i = 0; i < 8000; i++) {
+        char text[64];
+        unsigned digits = 1 + (unsigned)prng_below(&prng, 10000000);
+        (void)snprintf(text, sizeof text, "%ue%d", digits, (int)prng_below(&prng, 84) - 45);
+        check_float_around(strtof(text, NULL));
+        (void)snprintf(text, sizeof text, "%ue%d", digits, (int)prng_below(&prng, 640) - 330);
+        if (i % 2 == 0) check_double_around(strtod(text, NULL));
+    }
+}
+
+TEST(denormals)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    for (uint32_t i = 0; i < 3000; i++) {
+        check_float(i);
+        check_float((uint32_t)prng_below(&prng, 1 << 23));
+        check_float((1 << 23) - 100 + i % 200);
+        check_double(i);
+        check_double(prng_below(&prng, UINT64_C(1) << (1 + i % 52)));
+        check_double((UINT64_C(1) << 52) - 100 + i % 200);
+    }
+}
+
+/* Up to where every one has a value of its own, and beyond; with a fraction too. */
+TEST(whole_numbers)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    for (uint32_t i = 0; i < 5000; i++) {
+        double sign = i % 2 ? -1 : 1;
+        double value = sign * (double)prng_below(&prng, UINT64_C(1) << (1 + i % 27));
+        check_float_around((float)value);
+        value = sign * (double)prng_below(&prng, UINT64_C(1) << (1 + i % 62));
+        if (i % 4 < 2) check_double_around(value);
+    }
+    for (double edge = 1; edge < 1e22; edge *= 10) {
+        check_float_around((float)edge);
+        check_double_around(edge);
     }
 }
 
@@ -124,7 +257,7 @@ TEST(powers_of_ten)
         (void)snprintf(token, sizeof token, "1e%d", exponent);
         double value = strtod(token, NULL);
         check(double_text(value), value, false);
-        EXPECT_INT(digits_in(double_text(value)), 1);
+        EXPECT_INT(plain_of(double_text(value)).digits, 1);
     }
 }
 
