@@ -121,10 +121,26 @@ const char *record_keep_text(enum record_keep keep);
 /* True of the states that nothing follows. */
 bool record_state_is_final(enum record_state state);
 
-/* A new id at this time. Any thread. */
+/* A new id at this time, greater than all this process has made. Any thread; no lock. */
 void record_id_make(uint64_t now_ms, char ret_id[RECORD_ID_SIZE + 1]);
+
+/* The least id of that millisecond: ids made at or after it are not less. */
+void record_id_first(uint64_t ms, char ret_id[RECORD_ID_SIZE + 1]);
 
 /* True if the text could be an id: 26 characters of the alphabet, the first 0 to 7. */
 bool record_id_is_valid(struct str text);
+
+/* When a valid id was made, in milliseconds since 1970. */
+uint64_t record_id_time_ms(struct str id);
+
+/* The 128 bits of a valid id, and back: half the size, the same order. */
+enum { RECORD_ID_BYTES = 16 };
+void record_id_pack(struct str id, uint8_t ret_bytes[RECORD_ID_BYTES]);
+void record_id_unpack(const uint8_t bytes[RECORD_ID_BYTES], char ret_id[RECORD_ID_SIZE + 1]);
+
+/* What every kind of store refuses to write: INVALID_ARGUMENT names the field. Texts are UTF-8
+ * without NUL, since PostgreSQL keeps no others; payloads are any bytes. */
+enum status record_check(const struct record *record, struct error *err) FALLIBLE;
+enum status record_check_text(struct str text, const char *what, struct error *err) FALLIBLE;
 
 #endif

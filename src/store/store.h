@@ -88,13 +88,19 @@ struct store_filter {
     struct str queue;
     struct str key;
     struct str trace_id;
-    unsigned states;   /* bits; 0: any */
-    unsigned sources;  /* bits; 0: any */
-    bool failed_only;  /* status is not OK */
-    uint64_t since_us; /* received_us in [since, until); 0: open */
+    unsigned states;  /* bits; 0: any */
+    unsigned sources; /* bits; 0: any */
+    bool failed_only; /* status is not OK */
+    /* When the record began, as its id tells it, to the millisecond: [since, until); 0: open. */
+    uint64_t since_us;
     uint64_t until_us;
 };
 
+/*
+ * Pages by cursor: each record that was there when the first page was asked for comes once, however
+ * many are written meanwhile. A filter that few records pass ends a page early rather than looking
+ * through all of them at once: a page may be short, even empty, and have a next one.
+ */
 struct store_list {
     struct store_filter filter;
     struct str cursor; /* of the page before; empty: the first. INVALID_ARGUMENT if it is none */
