@@ -3,6 +3,13 @@
 
 static const struct serve_options plain = {.lane_count = 1};
 
+/* Nothing here takes that long: a thread that has to wait for a processor is not taken for a slow
+ * model, and a turn is not cut short. For tests of what happens inside one turn. */
+static const struct serve_options patient = {.lane_count = 1,
+                                             .cache_size_max = 1 << 20,
+                                             .inline_cost_max_ns = 60 * NS_PER_S,
+                                             .inline_turn_max_ns = 60 * NS_PER_S};
+
 static struct serve_model *find(struct echo *echo, const char *name)
 {
     struct error err;
@@ -21,6 +28,60 @@ static struct serve_model *start(struct echo *echo, const struct serve_options *
     if (!model) test_failed(__FILE__, __LINE__, "%s", err.message);
     echo_publish(echo, model);
     return find(echo, "m");
+}
+
+/* --- engines that stand still until they may go on --- */
+
+static const char *gate_path(void)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof path, WORK_DIRECTORY "/gate.%d", (int)getpid());
+    return path;
+}
+
+static void gate_open(void)
+{
+    FILE *file = fopen(gate_path(), "w");
+    assert(file);
+    (void)fclose(file);
+}
+
+/* As start, with an engine that hangs in each call until gate_open. */
+static struct serve_model *start_gated(struct echo *echo, const struct serve_options *options,
+                                       int64_t batch_size_max, echo_settings_function *change)
+{
+    char text[512];
+    (void)snprintf(text, sizeof text, ECHO_BATCHABLE "hang_until %s\nend\n", gate_path());
+    gate_open(); /* for the warm-up */
+    struct serve_model *model = start(echo, options, batch_size_max, text, change);
+    (void)unlink(gate_path());
+    return model;
+}
+
+static void stop_gated(struct echo *echo)
+{
+    echo_stop(echo);
+    (void)unlink(gate_path());
+}
+
+/* Turns the loop until `count` runners are inside the engine: how soon is the scheduler's choice.
+ */
+static void turn_until_running(struct echo *echo, struct serve_model *model, uint32_t count)
+{
+    uint64_t end_ns = clock_monotonic_ns() + 20 * NS_PER_S;
+    while (runners_stuck(model->model->runners, UINT64_MAX) != count) {
+        loop_turn(echo->loop, NS_PER_MS);
+        if (clock_monotonic_ns() < end_ns) continue;
+        test_failed(__FILE__, __LINE__, "the engine was not entered in time");
+        return;
+    }
+}
+
+static void turn_until_done(struct echo *echo, const struct echo_call *call)
+{
+    uint64_t end_ns = clock_monotonic_ns() + 20 * NS_PER_S;
+    while (!call->done_count && clock_monotonic_ns() < end_ns) loop_turn(echo->loop, NS_PER_MS);
+    EXPECT_INT(call->done_count, 1);
 }
 
 static void submit(struct echo *echo, struct echo_call *call)
@@ -53,7 +114,7 @@ static struct statistics_snapshot numbers(struct echo *echo)
 TEST(one_turns_calls_are_one_engine_call)
 {
     struct echo echo;
-    struct serve_model *model = start(&echo, &plain, 16, ECHO_BATCHABLE "end\n", NULL);
+    struct serve_model *model = start(&echo, &patient, 16, ECHO_BATCHABLE "end\n", NULL);
     EXPECT(model->placement.runs_inline);
     static struct echo_call calls[6];
     for (size_t i = 0; i < 6; i++) {
@@ -76,7 +137,7 @@ TEST(one_turns_calls_are_one_engine_call)
 TEST(more_than_a_batch_is_several_in_the_same_turn)
 {
     struct echo echo;
-    struct serve_model *model = start(&echo, &plain, 4, ECHO_BATCHABLE "end\n", NULL);
+    struct serve_model *model = start(&echo, &patient, 4, ECHO_BATCHABLE "end\n", NULL);
     static struct echo_call calls[10];
     for (size_t i = 0; i < 10; i++) {
         echo_call_init(&calls[i], model, 1, (float)i);
@@ -91,7 +152,7 @@ TEST(more_than_a_batch_is_several_in_the_same_turn)
 TEST(what_is_not_batchable_runs_one_after_another)
 {
     struct echo echo;
-    struct serve_model *model = start(&echo, &plain, 0, ECHO_SINGLE "end\n", NULL);
+    struct serve_model *model = start(&echo, &patient, 0, ECHO_SINGLE "end\n", NULL);
     static struct echo_call calls[40];
     for (size_t i = 0; i < 40; i++) {
         echo_call_init(&calls[i], model, 0, (float)i);
@@ -163,7 +224,7 @@ TEST(keys_that_collide_are_found_out)
 {
     struct echo echo;
     struct serve_model *model =
-        start(&echo, &plain, 16, "input x FP32 [-1,-1]\noutput y x\nend\n", NULL);
+        start(&echo, &patient, 16, "input x FP32 [-1,-1]\noutput y x\nend\n", NULL);
     model->placement.runs_inline = true; /* shapes_vary is off: all keys are 0 */
     static struct echo_call calls[4];
     for (size_t i = 0; i < 4; i++) {
@@ -207,7 +268,29 @@ static void with_delay(struct model_settings *settings)
     settings->policy.delay_ns = 30 * NS_PER_MS;
 }
 
-TEST(a_batch_waits_for_its_delay)
+static void with_long_delay(struct model_settings *settings)
+{
+    settings->placement.mode = PLACEMENT_RUNNER;
+    settings->policy.delay_ns = 3600 * NS_PER_S;
+}
+
+TEST(a_batch_waits_for_company)
+{
+    struct echo echo;
+    struct serve_model *model = start(&echo, &plain, 4, ECHO_BATCHABLE "end\n", with_long_delay);
+    static struct echo_call calls[4];
+    for (size_t i = 0; i < 4; i++) {
+        echo_call_init(&calls[i], model, 1, (float)i * 10);
+        submit(&echo, &calls[i]);
+        loop_turn(echo.loop, 0);
+    }
+    echo_turn_until_released(&echo, calls, 4);
+    expect_answered(calls, 4, STATUS_OK);
+    EXPECT_INT(calls[0].batch_rows, 4);
+    echo_stop(&echo);
+}
+
+TEST(a_batch_that_stays_small_waits_for_its_delay)
 {
     struct echo echo;
     struct serve_model *model = start(&echo, &plain, 4, ECHO_BATCHABLE "end\n", with_delay);
@@ -215,11 +298,11 @@ TEST(a_batch_waits_for_its_delay)
     for (size_t i = 0; i < 6; i++) {
         echo_call_init(&calls[i], model, 1, (float)i * 10);
         submit(&echo, &calls[i]);
-        loop_turn(echo.loop, 0);
     }
     echo_turn_until_released(&echo, calls, 6);
     expect_answered(calls, 6, STATUS_OK);
     EXPECT_INT(calls[0].batch_rows, 4);
+    EXPECT_INT(calls[5].batch_rows, 2);
     EXPECT(calls[5].times.compute_start_ns - calls[5].times.queued_ns >= 15 * NS_PER_MS);
     echo_stop(&echo);
 }
@@ -244,8 +327,9 @@ TEST(it_moves_off_the_loop_when_slow_and_back_when_cheap)
     EXPECT_INT(counter_get(&model->runs_inline), 0);
     echo_stop(&echo);
 
+    options.inline_cost_max_ns = 20 * NS_PER_MS; /* also with a processor that is busy */
     model = start(&echo, &options, 16, ECHO_BATCHABLE "end\n", NULL);
-    model->placement.runs_inline = false, model->placement.mean_ns = 400000;
+    model->placement.runs_inline = false, model->placement.mean_ns = 80 * NS_PER_MS;
     for (turns = 0; !model->placement.runs_inline && turns < 200; turns++) {
         echo_call_init(&call, model, 1, 1);
         submit(&echo, &call);
@@ -259,14 +343,13 @@ TEST(it_moves_off_the_loop_when_slow_and_back_when_cheap)
 TEST(queue_time_outs_fire_while_the_engine_is_busy)
 {
     struct echo echo;
-    struct serve_model *model =
-        start(&echo, &plain, 1, ECHO_BATCHABLE "delay_us 100000\nend\n", on_runner);
+    struct serve_model *model = start_gated(&echo, &plain, 1, on_runner);
     static struct echo_call calls[3];
     for (size_t i = 0; i < 3; i++) echo_call_init(&calls[i], model, 1, (float)i);
     calls[1].call.timeout_us = 10000;
     calls[2].call.deadline_ns = clock_monotonic_ns() + 15 * NS_PER_MS;
     submit(&echo, &calls[0]);
-    loop_turn(echo.loop, 0);
+    turn_until_running(&echo, model, 1);
     submit(&echo, &calls[1]);
     submit(&echo, &calls[2]);
     echo_turn_until_released(&echo, &calls[1], 2);
@@ -274,60 +357,63 @@ TEST(queue_time_outs_fire_while_the_engine_is_busy)
     EXPECT_STATUS(calls[1].status, STATUS_UNAVAILABLE, calls[1].error);
     EXPECT_TEXT(calls[1].error.message, "Request timeout expired");
     EXPECT_STATUS(calls[2].status, STATUS_DEADLINE_EXCEEDED, calls[2].error);
+    gate_open();
     echo_turn_until_released(&echo, calls, 1);
     expect_answered(calls, 1, STATUS_OK);
     struct statistics_snapshot values = numbers(&echo);
     EXPECT_INT(values.rejected[STATISTICS_REJECTED_QUEUE_TIMEOUT], 1);
     EXPECT_INT(values.rejected[STATISTICS_REJECTED_DEADLINE], 1);
     EXPECT_INT(values.fail.count, 2);
-    echo_stop(&echo);
+    stop_gated(&echo);
 }
 
 TEST(a_deadline_answers_for_an_engine_that_is_late)
 {
     struct echo echo;
-    struct serve_model *model =
-        start(&echo, &plain, 4, ECHO_BATCHABLE "delay_us 60000\nend\n", on_runner);
+    struct serve_model *model = start_gated(&echo, &plain, 4, on_runner);
     static struct echo_call calls[2];
-    for (size_t i = 0; i < 2; i++) {
-        echo_call_init(&calls[i], model, 1, (float)i);
-        calls[i].call.deadline_ns = i == 0 ? clock_monotonic_ns() + 5 * NS_PER_MS : 0;
-        submit(&echo, &calls[i]);
-    }
-    uint64_t end_ns = clock_monotonic_ns() + NS_PER_S;
-    while (!calls[0].done_count && clock_monotonic_ns() < end_ns) loop_turn(echo.loop, NS_PER_MS);
+    for (size_t i = 0; i < 2; i++) echo_call_init(&calls[i], model, 1, (float)i);
+    /* The engine has both well before: the deadline is set when it does. */
+    calls[0].call.deadline_ns = clock_monotonic_ns() + 3600 * NS_PER_S;
+    submit(&echo, &calls[0]);
+    submit(&echo, &calls[1]);
+    turn_until_running(&echo, model, 1);
+    calls[0].call.deadline_ns = clock_monotonic_ns() + 5 * NS_PER_MS;
+    deadlines_set(&echo.lane->deadlines, &calls[0].call.deadline, calls[0].call.deadline_ns);
+    REQUIRE(loop_timer_start(echo.loop, &echo.lane->timer, calls[0].call.deadline_ns));
+    turn_until_done(&echo, &calls[0]);
     EXPECT_STATUS(calls[0].status, STATUS_DEADLINE_EXCEEDED, calls[0].error);
     EXPECT_INT(calls[0].released_count, 0); /* the engine still reads its memory */
+    gate_open();
     echo_turn_until_released(&echo, calls, 2);
     EXPECT_INT(calls[0].done_count, 1);
     expect_answered(&calls[1], 1, STATUS_OK);
-    echo_stop(&echo);
+    stop_gated(&echo);
 }
 
 TEST(cancelled_calls_are_released_and_not_answered)
 {
     struct echo echo;
-    struct serve_model *model =
-        start(&echo, &plain, 1, ECHO_BATCHABLE "delay_us 30000\nend\n", on_runner);
+    struct serve_model *model = start_gated(&echo, &plain, 1, on_runner);
     static struct echo_call calls[3];
     for (size_t i = 0; i < 3; i++) echo_call_init(&calls[i], model, 1, (float)i);
     submit(&echo, &calls[0]);
     submit(&echo, &calls[1]);
     serve_cancel(echo.lane, &calls[1].call); /* in the lane */
     EXPECT_INT(calls[1].released_count, 1);
-    uint64_t end_ns = clock_monotonic_ns() + 5 * NS_PER_MS;
-    while (clock_monotonic_ns() < end_ns) loop_turn(echo.loop, NS_PER_MS);
+    turn_until_running(&echo, model, 1);
     submit(&echo, &calls[2]);
     loop_turn(echo.loop, 0);
     serve_cancel(echo.lane, &calls[0].call); /* running */
     EXPECT_INT(calls[0].released_count, 0);
     serve_cancel(echo.lane, &calls[2].call); /* in the runner's queue */
     EXPECT_INT(calls[2].released_count, 1);
+    gate_open();
     echo_turn_until_released(&echo, calls, 3);
     for (size_t i = 0; i < 3; i++) EXPECT_INT(calls[i].done_count, 0);
     EXPECT_INT(numbers(&echo).rejected[STATISTICS_REJECTED_CANCELLED], 3);
     EXPECT_INT(serve_in_flight(echo.serve), 0);
-    echo_stop(&echo);
+    stop_gated(&echo);
 }
 
 TEST(full_queues_and_drained_servers_refuse_at_once)
@@ -335,33 +421,36 @@ TEST(full_queues_and_drained_servers_refuse_at_once)
     struct echo echo;
     struct error err;
     struct serve_options options = {.lane_count = 1, .queue_size_max = 2};
-    struct serve_model *model =
-        start(&echo, &options, 1, ECHO_BATCHABLE "delay_us 20000\nend\n", on_runner);
+    struct serve_model *model = start_gated(&echo, &options, 1, on_runner);
     static struct echo_call calls[6];
     for (size_t i = 0; i < 6; i++) echo_call_init(&calls[i], model, 1, (float)i);
     submit(&echo, &calls[0]);
     submit(&echo, &calls[1]);
     EXPECT_STATUS(serve_submit(echo.lane, &calls[2].call, &err), STATUS_UNAVAILABLE, err);
     EXPECT_TEXT(err.message, "Exceeds maximum queue size");
-    loop_turn(echo.loop, 0); /* one runs or both wait: at most one more fits */
+    turn_until_running(&echo, model, 1); /* one runs, one waits: one more fits */
     submit(&echo, &calls[3]);
     submit(&echo, &calls[4]);
     loop_turn(echo.loop, 0);
+    EXPECT_INT(calls[3].done_count, 0);
     EXPECT(calls[4].done_count == 1 && calls[4].status == STATUS_UNAVAILABLE);
     serve_drain(echo.serve);
     EXPECT_STATUS(serve_submit(echo.lane, &calls[5].call, &err), STATUS_UNAVAILABLE, err);
+    gate_open();
     echo_turn_until_released(&echo, calls, 2);
     expect_answered(calls, 2, STATUS_OK); /* accepted work is answered */
     echo_turn_until_released(&echo, &calls[3], 2);
+    expect_answered(&calls[3], 1, STATUS_OK);
     EXPECT(serve_drain_wait(echo.serve, 0));
-    echo_stop(&echo);
+    stop_gated(&echo);
 }
 
 TEST(bytes_in_flight_are_bounded)
 {
     struct echo echo;
     struct error err;
-    struct serve_options options = {.lane_count = 1, .bytes_in_flight_max = 40};
+    struct serve_options options = patient;
+    options.bytes_in_flight_max = 40;
     struct serve_model *model = start(&echo, &options, 8, ECHO_BATCHABLE "end\n", NULL);
     static struct echo_call calls[3];
     for (size_t i = 0; i < 3; i++) echo_call_init(&calls[i], model, 1, (float)i);
@@ -407,29 +496,22 @@ TEST(an_old_version_answers_what_it_accepted_then_goes)
 TEST(a_hung_engine_makes_its_model_not_ready)
 {
     struct echo echo;
-    char text[512], gate[256];
-    (void)snprintf(gate, sizeof gate, WORK_DIRECTORY "/gate.%d", (int)getpid());
-    FILE *file = fopen(gate, "w"); /* open during the warm-up */
-    (void)fclose(file);
-    (void)snprintf(text, sizeof text, ECHO_BATCHABLE "hang_until %s\nend\n", gate);
     struct serve_options options = {.lane_count = 1, .execution_limit_ns = 20 * NS_PER_MS};
-    struct serve_model *model = start(&echo, &options, 4, text, on_runner);
-    (void)unlink(gate);
+    struct serve_model *model = start_gated(&echo, &options, 4, on_runner);
     EXPECT(serve_model_ready(echo.lane, STR("m"), STR("1")));
     static struct echo_call call;
     echo_call_init(&call, model, 1, 1);
-    call.call.deadline_ns = clock_monotonic_ns() + 10 * NS_PER_MS;
     submit(&echo, &call);
-    uint64_t end_ns = clock_monotonic_ns() + 50 * NS_PER_MS;
-    while (clock_monotonic_ns() < end_ns) loop_turn(echo.loop, NS_PER_MS);
-    EXPECT(call.done_count == 1 && call.status == STATUS_DEADLINE_EXCEEDED);
+    turn_until_running(&echo, model, 1);
+    uint64_t end_ns = clock_monotonic_ns() + 20 * NS_PER_S;
+    while (serve_model_ready(echo.lane, STR("m"), STR("1")) && clock_monotonic_ns() < end_ns)
+        loop_turn(echo.loop, NS_PER_MS);
     EXPECT(!serve_model_ready(echo.lane, STR("m"), STR("1")));
-    file = fopen(gate, "w");
-    (void)fclose(file);
+    EXPECT_INT(call.done_count, 0);
+    gate_open();
     echo_turn_until_released(&echo, &call, 1);
     EXPECT(serve_model_ready(echo.lane, STR("m"), STR("1")));
-    (void)unlink(gate);
-    echo_stop(&echo);
+    stop_gated(&echo);
 }
 
 static void with_cache(struct model_settings *settings)
@@ -440,8 +522,7 @@ static void with_cache(struct model_settings *settings)
 TEST(the_cache_answers_what_was_asked_before)
 {
     struct echo echo;
-    struct serve_options options = {.lane_count = 1, .cache_size_max = 1 << 20};
-    struct serve_model *model = start(&echo, &options, 4, ECHO_BATCHABLE "end\n", with_cache);
+    struct serve_model *model = start(&echo, &patient, 4, ECHO_BATCHABLE "end\n", with_cache);
     static struct echo_call calls[5];
     static const float firsts[] = {1, 2, 1, 1, 3};
     for (size_t i = 0; i < 5; i++) {
