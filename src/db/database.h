@@ -93,6 +93,15 @@ struct database_ops {
     void (*rollback)(struct database_session *session);
     /* Between transactions, when nothing waits: checkpoints and the like. May be NULL. */
     void (*idle)(struct database_session *session);
+    /* Migrations: creates the table of notes if need be, locks out other processes until the end of
+     * the transaction, and says how far `room` is (0: nothing applied). Then the steps' SQL, then
+     * the notes. NULL in memory. */
+    enum status (*schema_read)(struct database_session *session, const char *room,
+                               int64_t *ret_number, struct error *err);
+    enum status (*schema_script)(struct database_session *session, const char *sql,
+                                 struct error *err);
+    enum status (*schema_note)(struct database_session *session, const char *room, int64_t number,
+                               const char *name, struct error *err);
     /* The database's own clock; NULL: the options' one. */
     uint64_t (*now_ms)(struct database_session *session);
     void (*close)(struct database *database); /* the last: frees what `state` is */
@@ -112,7 +121,8 @@ enum status database_new(const struct database_ops *ops, void *state,
                          const struct database_options *options, struct database **ret_database,
                          struct error *err) FALLIBLE;
 
-/* Runs what waits, ends the threads, closes. Accepts NULL. Nobody submits any more. */
+/* Runs what waits, ends the threads, closes. Accepts NULL. Nobody submits any more.
+ */
 void database_free(struct database *database);
 
 /* Keeps nothing; for tests of queue and store that need no file. */
@@ -134,6 +144,7 @@ uint64_t database_now_ms(struct database *database);
 
 const char *database_kind(const struct database *database); /* ops->name */
 void *database_state(const struct database *database);      /* for the implementation */
+const struct database_ops *database_operations(const struct database *database); /* for migrate */
 
 /* Numbers for /metrics and benchmarks. Any thread. */
 struct database_counters {

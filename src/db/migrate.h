@@ -3,11 +3,13 @@
  * that it was. Both kinds of database keep the notes in table `slipway_schema(room, number, name,
  * applied_ms)`.
  *
- *   static const struct migration steps[] = {{1, "queues", "CREATE TABLE ..."}, ...};
+ *   static const struct migration steps[] = {
+ *   #include "migrations/queue_sqlite.inc"
+ *   };
  *   TRY(migrate(database, "queue", steps, COUNT_OF(steps), err));
  *
- * A step that was shipped never changes. The SQL lies in src/db/migrations/ROOM_KIND/NNNN_name.sql
- * and is embedded by the build as `const struct migration ROOM_KIND_migrations[]`.
+ * A step that was shipped never changes. Its SQL lies in src/db/migrations/ROOM_KIND/NNNN_name.sql;
+ * the build makes migrations/ROOM_KIND.inc of a directory: one row {NNNN, "name", "SQL"} a file.
  */
 #ifndef DB_MIGRATE_H
 #define DB_MIGRATE_H

@@ -1,0 +1,236 @@
+#include "base/mem.h"
+#include "db/database.c"
+#include "db/memory.c"
+#include "test.h"
+
+/* A store of one number that can be rolled back, whose commits can be made to fail. */
+struct fake {
+    int64_t value, pending;
+    _Atomic int commits, rollbacks, begins;
+    _Atomic bool commit_fails;
+    pthread_mutex_t gate; /* held: a commit waits */
+};
+
+static enum status fake_open(struct database *database, bool reads UNUSED,
+                             struct database_session *session, struct error *err UNUSED)
+{
+    session->connection = database_state(database);
+    return STATUS_OK;
+}
+
+static void fake_close(struct database_session *session UNUSED) {}
+
+static enum status fake_begin(struct database_session *session, struct error *err UNUSED)
+{
+    struct fake *fake = session->connection;
+    fake->begins++;
+    fake->pending = fake->value;
+    return STATUS_OK;
+}
+
+static enum status fake_commit(struct database_session *session, struct error *err)
+{
+    struct fake *fake = session->connection;
+    (void)pthread_mutex_lock(&fake->gate);
+    (void)pthread_mutex_unlock(&fake->gate);
+    if (fake->commit_fails) return fail(err, STATUS_EXHAUSTED, "disk full");
+    fake->value = fake->pending;
+    fake->commits++;
+    return STATUS_OK;
+}
+
+static void fake_rollback(struct database_session *session)
+{
+    struct fake *fake = session->connection;
+    fake->pending = fake->value;
+    fake->rollbacks++;
+}
+
+static void fake_free(struct database *database UNUSED) {}
+
+static const struct database_ops fake_ops = {
+    .name = "fake",
+    .session_open = fake_open,
+    .session_close = fake_close,
+    .begin = fake_begin,
+    .commit = fake_commit,
+    .rollback = fake_rollback,
+    .close = fake_free,
+};
+
+struct addition {
+    struct database_task task;
+    int64_t amount;
+    enum { ADD, REFUSE, BREAK } kind;
+    _Atomic int done; /* 1 + status */
+    int runs;
+};
+
+static enum status add(struct database_task *task, struct database_session *session,
+                       struct error *err)
+{
+    struct addition *addition = CONTAINER_OF(task, struct addition, task);
+    struct fake *fake = session->connection;
+    addition->runs++;
+    if (addition->kind == REFUSE) return fail(err, STATUS_NOT_FOUND, "refused");
+    fake->pending += addition->amount;
+    if (addition->kind != BREAK) return STATUS_OK;
+    session->dirty = true;
+    return fail(err, STATUS_INTERNAL, "broken");
+}
+
+static void added(struct database_task *task, enum status status, const struct error *err)
+{
+    struct addition *addition = CONTAINER_OF(task, struct addition, task);
+    EXPECT((status == STATUS_OK) == (err == NULL));
+    addition->done = 1 + (int)status;
+}
+
+static struct addition addition(int64_t amount, int kind)
+{
+    return (struct addition){.task = {.run = add, .done = added}, .amount = amount, .kind = kind};
+}
+
+static void wait_done(struct addition *one)
+{
+    while (one->done == 0) (void)nanosleep(&(struct timespec){0, 100000}, NULL);
+}
+
+static struct fake fake;
+static struct database *database;
+
+static bool open_fake(void)
+{
+    struct error err;
+    fake = (struct fake){.gate = PTHREAD_MUTEX_INITIALIZER};
+    return database_new(&fake_ops, &fake, &(struct database_options){0}, &database, &err) ==
+           STATUS_OK;
+}
+
+TEST(many_share_a_commit)
+{
+    enum { MANY = 100 };
+    static struct addition many[MANY];
+    struct error err;
+    REQUIRE(open_fake());
+    (void)pthread_mutex_lock(&fake.gate); /* the first is on its way, the others gather */
+    for (int i = 0; i < MANY; i++) {
+        many[i] = addition(1, ADD);
+        EXPECT(database_submit(database, &many[i].task, &err) == STATUS_OK);
+        if (i == 0)
+            while (fake.begins == 0) (void)sched_yield();
+    }
+    EXPECT_INT(many[0].done, 0);
+    (void)pthread_mutex_unlock(&fake.gate);
+    for (int i = 0; i < MANY; i++) wait_done(&many[i]);
+    EXPECT_INT(fake.value, MANY);
+    EXPECT(fake.commits <= 3);
+    database_free(database);
+}
+
+TEST(a_refusal_is_told_alone_and_others_are_kept)
+{
+    struct error err;
+    REQUIRE(open_fake());
+    (void)pthread_mutex_lock(&fake.gate);
+    struct addition first = addition(1, ADD), good = addition(2, ADD), bad = addition(4, REFUSE),
+                    last = addition(8, ADD);
+    struct addition *all[] = {&first, &good, &bad, &last};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        EXPECT(database_submit(database, &all[i]->task, &err) == STATUS_OK);
+    (void)pthread_mutex_unlock(&fake.gate);
+    for (size_t i = 0; i < COUNT_OF(all); i++) wait_done(all[i]);
+    EXPECT_INT(bad.done, 1 + STATUS_NOT_FOUND);
+    EXPECT_INT(fake.value, 11);
+    EXPECT_INT(fake.rollbacks, 0);
+    database_free(database);
+}
+
+TEST(a_broken_write_undoes_itself_only)
+{
+    struct error err;
+    REQUIRE(open_fake());
+    (void)pthread_mutex_lock(&fake.gate);
+    struct addition first = addition(1, ADD), good = addition(2, ADD), bad = addition(4, BREAK),
+                    last = addition(8, ADD);
+    struct addition *all[] = {&first, &good, &bad, &last};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        EXPECT(database_submit(database, &all[i]->task, &err) == STATUS_OK);
+    (void)pthread_mutex_unlock(&fake.gate);
+    for (size_t i = 0; i < COUNT_OF(all); i++) wait_done(all[i]);
+    EXPECT_INT(bad.done, 1 + STATUS_INTERNAL);
+    EXPECT_INT(good.done, 1 + STATUS_OK);
+    EXPECT_INT(fake.value, 11);
+    EXPECT(bad.runs == 2 && good.runs <= 2);
+    database_free(database);
+}
+
+TEST(a_chain_is_kept_whole_or_not_at_all)
+{
+    struct error err;
+    REQUIRE(open_fake());
+    struct addition a = addition(1, ADD), b = addition(2, REFUSE), c = addition(4, ADD);
+    a.task.together = &b.task;
+    b.task.together = &c.task;
+    EXPECT(database_run(database, &a.task, &err) == STATUS_NOT_FOUND);
+    EXPECT_TEXT(err.message, "refused");
+    EXPECT_INT(fake.value, 0);
+    EXPECT(c.runs == 0);
+    EXPECT(c.task.together == NULL);
+    b.kind = ADD;
+    EXPECT(database_run(database, &a.task, &err) == STATUS_OK);
+    EXPECT_INT(fake.value, 7);
+    database_free(database);
+}
+
+TEST(a_failed_commit_fails_all_and_keeps_nothing)
+{
+    struct error err;
+    REQUIRE(open_fake());
+    fake.commit_fails = true;
+    struct addition a = addition(1, ADD), b = addition(2, ADD);
+    a.task.together = &b.task;
+    EXPECT(database_run(database, &a.task, &err) == STATUS_EXHAUSTED);
+    EXPECT_TEXT(err.message, "disk full");
+    EXPECT_INT(b.task.status, STATUS_EXHAUSTED);
+    fake.commit_fails = false;
+    EXPECT(database_run(database, &a.task, &err) == STATUS_OK);
+    EXPECT_INT(fake.value, 3);
+    struct database_counters counters;
+    database_counters_read(database, &counters);
+    EXPECT_INT(counters.commit_failures, 1);
+    EXPECT_INT(counters.tasks_waiting, 0);
+    database_free(database);
+}
+
+TEST(what_waits_is_run_before_the_end)
+{
+    enum { MANY = 1000 };
+    static struct addition many[MANY];
+    struct error err;
+    REQUIRE(open_fake());
+    for (int i = 0; i < MANY; i++) {
+        many[i] = addition(1, ADD);
+        many[i].task.reads = i % 7 == 0;
+        if (many[i].task.reads) many[i].amount = 0;
+        EXPECT(database_submit(database, &many[i].task, &err) == STATUS_OK);
+    }
+    database_free(database);
+    for (int i = 0; i < MANY; i++) EXPECT_INT(many[i].done, 1);
+}
+
+TEST(time_goes_on_when_the_wall_clock_jumps)
+{
+    struct clock_fake clock;
+    struct database *memory;
+    struct error err;
+    clock_fake_init(&clock, 1000 * NS_PER_S);
+    REQUIRE(memory_database_new(&(struct database_options){.clock = &clock.clock}, &memory, &err) ==
+            STATUS_OK);
+    EXPECT_INT(database_now_ms(memory), 1000000);
+    clock_fake_advance(&clock, 5 * NS_PER_MS);
+    clock.wall = 0;
+    EXPECT_INT(database_now_ms(memory), 1000005);
+    EXPECT_TEXT(database_kind(memory), "memory");
+    database_free(memory);
+}
