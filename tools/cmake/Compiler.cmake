@@ -2,6 +2,8 @@
 #   SLIPWAY_SANITIZE  semicolon list for -fsanitize= ("address;undefined", "thread"), empty for none
 #   SLIPWAY_COVERAGE  ON: gcov
 #   SLIPWAY_WERROR    ON: warnings are errors
+#   SLIPWAY_LTO       what is compiled for it is optimized at link time where a target has the property
+#                     SLIPWAY_LINK_TIME
 set(SLIPWAY_SANITIZE "" CACHE STRING "sanitizers")
 option(SLIPWAY_COVERAGE "instrument for coverage" OFF)
 option(SLIPWAY_WERROR "warnings are errors" ON)
@@ -40,6 +42,14 @@ endif()
 if(SLIPWAY_COVERAGE)
     target_compile_options(slipway_compiler INTERFACE --coverage -fprofile-update=atomic)
     target_link_options(slipway_compiler INTERFACE --coverage)
+endif()
+# gcc's objects can serve both ways of linking; clang's are one or the other.
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT SLIPWAY_SANITIZE AND NOT SLIPWAY_COVERAGE)
+    option(SLIPWAY_LTO "optimize the product at link time" ON)
+endif()
+if(SLIPWAY_LTO)
+    target_link_options(slipway_compiler INTERFACE
+                        "$<IF:$<BOOL:$<TARGET_PROPERTY:SLIPWAY_LINK_TIME>>,-flto=auto,-fno-lto>")
 endif()
 target_link_options(slipway_compiler INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,--as-needed)
 
