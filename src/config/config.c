@@ -249,6 +249,17 @@ enum status config_set(struct config *config, enum config_option option, struct 
     return STATUS_OK;
 }
 
+enum status config_check(enum config_option option, struct str text, const char *who,
+                         struct error *err)
+{
+    assert(option < CONFIG_OPTION_COUNT);
+    struct config scratch = {0};
+    arena_init(&scratch.arena, CONFIG_MEMORY_MAX);
+    enum status status = set_value(&scratch, &config_rows[option], text, who, err);
+    arena_clear(&scratch.arena);
+    return status;
+}
+
 void config_init(struct config *config)
 {
     memset(config, 0, sizeof *config);

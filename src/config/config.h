@@ -127,7 +127,7 @@ struct config {
     struct config_list positionals; /* arguments that belong to no flag, in their order */
     struct config_list warnings;    /* for the caller to log */
     uint8_t origins[CONFIG_OPTION_COUNT];
-    uint32_t lines[CONFIG_OPTION_COUNT]; /* in the file, 0: not from there */
+    uint32_t lines[CONFIG_OPTION_COUNT]; /* in the file, 0: not there */
     struct arena arena;
 };
 
@@ -171,6 +171,8 @@ struct config_request {
 /*
  * Reads all of it into an initialised config. INVALID_ARGUMENT names the flag, variable or line,
  * what is wrong, what is allowed, and the nearest name of one that is unknown. NOT_FOUND: the file.
+ * A wrong value that a stronger source replaces has no effect, so it is a warning: a flag can get
+ * a server up in spite of a variable that something else has set.
  */
 enum status config_load(struct config *config, const struct config_request *request,
                         struct error *err) FALLIBLE;
@@ -178,6 +180,10 @@ enum status config_load(struct config *config, const struct config_request *requ
 /* One setting from text; `origin` weaker than the present one is ignored. `who` is for messages. */
 enum status config_set(struct config *config, enum config_option option, struct str text,
                        enum config_origin origin, const char *who, struct error *err) FALLIBLE;
+
+/* Whether config_set would take the text, and why not. Changes nothing. */
+enum status config_check(enum config_option option, struct str text, const char *who,
+                         struct error *err) FALLIBLE;
 
 /* The value as text that config_set reads; "***" for a secret one that is set. */
 void config_print_value(struct buffer *out, const struct config *config, enum config_option option);

@@ -111,6 +111,41 @@ static void warn(struct config *config, const char *text)
     (void)append(config, &config->warnings, str_of(text), CONFIG_WARNINGS_MAX, &ignored);
 }
 
+/* The flag or variable that set the option, as a person wrote it. */
+static void print_setter(struct buffer *out, const struct config *config, int index)
+{
+    const struct config_row *row = &config_rows[index];
+    if (config->origins[index] == CONFIG_FROM_ARGUMENT)
+        config_print_flag(out, row);
+    else
+        config_print_variable(out, row);
+}
+
+/* The value loses to a stronger one, but it is wrong, and counts as soon as that one is gone. */
+static void warn_about_hidden(struct config *config, int index, struct str value, const char *who)
+{
+    struct error problem;
+    if (config_check((enum config_option)index, value, who, &problem) == STATUS_OK) return;
+    struct buffer setter;
+    buffer_init(&setter, NAME_SIZE_MAX);
+    print_setter(&setter, config, index);
+    char text[sizeof problem.message + 2 * NAME_SIZE_MAX];
+    (void)snprintf(text, sizeof text, "%s; it has no effect because of %s", problem.message,
+                   buffer_text(&setter));
+    warn(config, text);
+    buffer_clear(&setter);
+}
+
+/* config_set, for one source after the other. */
+static enum status take_value(struct config *config, int index, struct str value,
+                              enum config_origin origin, const char *who, struct error *err)
+{
+    if (origin >= config->origins[index])
+        return config_set(config, (enum config_option)index, value, origin, who, err);
+    warn_about_hidden(config, index, value, who);
+    return STATUS_OK;
+}
+
 /* --- command line ----------------------------------------------------------------------------- */
 
 struct argument_reader {
@@ -208,8 +243,7 @@ static enum status read_environment(struct config *config, const struct config_r
         if (!applies(request, &config_rows[index])) continue;
         char who[NAME_SIZE_MAX];
         (void)snprintf(who, sizeof who, "environment variable %.*s", STR_ARGS(name));
-        TRY(config_set(config, (enum config_option)index, value, CONFIG_FROM_ENVIRONMENT, who,
-                       err));
+        TRY(take_value(config, index, value, CONFIG_FROM_ENVIRONMENT, who, err));
     }
     return STATUS_OK;
 }
@@ -225,14 +259,12 @@ struct file_reader {
 static enum status set_from_node(const struct file_reader *reader, int index, const char *who,
                                  const struct tree_node *node, struct error *err)
 {
-    if (reader->config->origins[index] == CONFIG_FROM_FILE &&
-        reader->config->lines[index] != node->line && node->key.data)
-        return fail(err, STATUS_INVALID_ARGUMENT, "%s: was set before, in line %u", who,
-                    reader->config->lines[index]);
+    uint32_t before = reader->config->lines[index];
+    if (before != 0 && before != node->line && node->key.data)
+        return fail(err, STATUS_INVALID_ARGUMENT, "%s: was set before, in line %u", who, before);
     if (node->kind != TREE_SCALAR)
         return fail(err, STATUS_INVALID_ARGUMENT, "%s: a single value is expected", who);
-    return config_set(reader->config, (enum config_option)index, node->text, CONFIG_FROM_FILE, who,
-                      err);
+    return take_value(reader->config, index, node->text, CONFIG_FROM_FILE, who, err);
 }
 
 static enum status read_setting(const struct file_reader *reader, int index, struct str key,

@@ -234,3 +234,13 @@ def test_version():
     report = json.loads(run("version", "--json").stdout)
     assert {"onnx", "torch"} <= set(report["engines"]) and report["engine_abi"] >= 1
     assert run("--version").stdout.split()[1] == report["version"]
+
+
+def test_a_wrong_value_without_effect_is_named(tmp_path):
+    path = tmp_path / "slipway.yaml"
+    path.write_text("http:\n  port: many\n")
+    arguments = ["config", "--config", str(path), "--http-port=8081"]
+    done = run(*arguments)
+    assert f"{path}:2:9: http.port: 'many' is not a whole number; it has no effect because of --http-port" in done.stderr
+    assert "8081" in done.stdout
+    assert "'many' is not a whole number" in run(*arguments[:-1], code=64).stderr

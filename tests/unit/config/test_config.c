@@ -228,6 +228,60 @@ TEST(wrong_files_are_refused_with_line_and_column)
                 "cannot open '/nowhere': No such file or directory");
 }
 
+TEST(a_wrong_value_that_has_no_effect_is_a_warning)
+{
+    const char *path = write_file("http:\n  port: many\n  threads: 0\n  header_timeout: 7\n");
+    char variable[64], expected[256];
+    (void)snprintf(variable, sizeof variable, "SLIPWAY_CONFIG=%s", path);
+    struct config config;
+    struct error err;
+    /* As an orchestrator sets it beside a service called slipway-http. */
+    EXPECT_STATUS(load(&config, ARGUMENTS("--http-port=1", "--http-access-log"),
+                       ARGUMENTS(variable, "SLIPWAY_HTTP_PORT=tcp://10.0.0.1:80",
+                                 "SLIPWAY_HTTP_ACCESS_LOG=no", "SLIPWAY_HTTP_THREADS=2",
+                                 "SLIPWAY_HTTP_HEADER_TIMEOUT=5s"),
+                       &err),
+                  STATUS_OK, err);
+    EXPECT_INT(config.http_port, 1);
+    EXPECT_INT(config.http_header_timeout_ns, 5000000000);
+    REQUIRE(config.warnings.count == 3);
+    EXPECT_TEXT(config.warnings.items[0],
+                "environment variable SLIPWAY_HTTP_PORT: 'tcp://10.0.0.1:80' is not a whole "
+                "number; it has no effect because of --http-port");
+    (void)snprintf(expected, sizeof expected,
+                   "%s:2:9: http.port: 'many' is not a whole number; it has no effect because of "
+                   "--http-port",
+                   path);
+    EXPECT_TEXT(config.warnings.items[1], expected);
+    (void)snprintf(expected, sizeof expected,
+                   "%s:4:19: http.header_timeout: '7' is not a duration like 250ms, 30s or 1h30m; "
+                   "it has no effect because of SLIPWAY_HTTP_HEADER_TIMEOUT",
+                   path);
+    EXPECT_TEXT(config.warnings.items[2], expected);
+    config_clear(&config);
+    /* Twice in the file is a mistake of the file, whoever wins. */
+    (void)unlink(path);
+    path = write_file("http.port: 1\nhttp: {port: 2}\n");
+    (void)snprintf(expected, sizeof expected, "%s:2:14: http.port: was set before, in line 1",
+                   path);
+    EXPECT_TEXT(failure(ARGUMENTS("--http-port=3", "--config", path), NULL), expected);
+    (void)unlink(path);
+}
+
+TEST(wrong_values_without_effect_leave_nothing_behind)
+{
+    struct config config;
+    struct error err;
+    EXPECT_STATUS(load(&config, ARGUMENTS("--model-load=a", "--http-address=::1"),
+                       ARGUMENTS("SLIPWAY_MODEL_LOAD=b,\xff", "SLIPWAY_HTTP_ADDRESS="), &err),
+                  STATUS_OK, err);
+    REQUIRE(config.model_load.count == 1);
+    EXPECT_TEXT(config.model_load.items[0], "a");
+    EXPECT_TEXT(config.http_address, "::1");
+    EXPECT_INT(config.warnings.count, 2);
+    config_clear(&config);
+}
+
 TEST(names_follow_from_the_row)
 {
     struct buffer text;
