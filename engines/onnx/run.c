@@ -6,7 +6,8 @@
  * Outputs. The first time, and whenever a shape changed, the library allocates them; they are then
  * bound as they are, and the next run with the same input shapes writes into them again. If a
  * model's output shapes depend on the values, such a run fails; it is repeated with new outputs,
- * and the model is marked so that it is not tried again.
+ * and the model is marked so that it is not tried again. Outputs that nobody wants are not bound:
+ * the library still computes the whole graph, but keeps none of them beyond their last use inside.
  */
 #include "run.h"
 
@@ -38,6 +39,7 @@ struct input_slot {
 
 /* One output as it was found after the last run. */
 struct output_slot {
+    bool is_wanted;
     OrtValue *value; /* NULL for one that repeats an input */
     int64_t dims[SLIPWAY_RANK_MAX];
     void *own_memory; /* strings, or the copy of an input */
@@ -357,6 +359,17 @@ static enum slipway_status set_inputs(struct run *run, const struct slipway_tens
 
 /* ---- Outputs ---- */
 
+/* Notes which outputs are wanted; those of the last run are of no use if it was others. */
+static void want_outputs(struct run *run, const uint8_t *wanted)
+{
+    for (size_t i = 0; i < run->pool->model->output_count; i++) {
+        bool is_wanted = !wanted || wanted[i] != 0;
+        if (run->outputs[i].is_wanted == is_wanted) continue;
+        run->outputs[i].is_wanted = is_wanted;
+        run->outputs_are_bound = false;
+    }
+}
+
 /* True for an output that simply repeats an input that was given: the library is not asked. */
 static bool repeats_input(const struct slipway_model *model, const struct slipway_tensor *inputs,
                           size_t output)
@@ -365,7 +378,13 @@ static bool repeats_input(const struct slipway_model *model, const struct slipwa
     return input != ONNX_NO_INPUT && inputs[input].dtype != SLIPWAY_DTYPE_ANY;
 }
 
-/* Has the library allocate the outputs. */
+/* True for an output that the library is asked for. */
+static bool is_asked(const struct run *run, const struct slipway_tensor *inputs, size_t output)
+{
+    return run->outputs[output].is_wanted && !repeats_input(run->pool->model, inputs, output);
+}
+
+/* Has the library allocate the outputs that it is asked for. */
 static enum slipway_status unbind_outputs(struct run *run, const struct slipway_tensor *inputs,
                                           struct slipway_error *error)
 {
@@ -375,7 +394,7 @@ static enum slipway_status unbind_outputs(struct run *run, const struct slipway_
     for (size_t i = 0; i < model->output_count; i++) {
         if (run->outputs[i].value) ort->ReleaseValue(run->outputs[i].value);
         run->outputs[i].value = NULL;
-        if (repeats_input(model, inputs, i)) continue;
+        if (!is_asked(run, inputs, i)) continue;
         TRY_ORT(ort->BindOutputToDevice(run->binding, model->outputs[i].name, onnx_cpu_memory));
     }
     return SLIPWAY_OK;
@@ -392,8 +411,7 @@ static enum slipway_status take_outputs(struct run *run, const struct slipway_te
     size_t count = 0, taken = 0;
     TRY_ORT(ort->GetBoundOutputValues(run->binding, allocator, &values, &count));
     for (size_t i = 0; i < model->output_count; i++)
-        if (!repeats_input(model, inputs, i) && taken < count)
-            run->outputs[i].value = values[taken++];
+        if (is_asked(run, inputs, i) && taken < count) run->outputs[i].value = values[taken++];
     if (values) allocator->Free(allocator, values);
     return SLIPWAY_OK;
 }
@@ -498,7 +516,9 @@ static enum slipway_status show_outputs(struct run *run, const struct slipway_te
     const struct slipway_model *model = run->pool->model;
     for (size_t i = 0; i < model->output_count; i++) {
         struct output_slot *slot = &run->outputs[i];
-        if (repeats_input(model, inputs, i))
+        if (!slot->is_wanted)
+            run->tensors[i] = (struct slipway_tensor){.dtype = SLIPWAY_DTYPE_ANY};
+        else if (repeats_input(model, inputs, i))
             TRY_ONNX(show_input(slot, &inputs[model->outputs[i].same_as_input], &run->tensors[i],
                                 error));
         else
@@ -512,8 +532,8 @@ static bool may_bind_outputs(const struct run *run)
 {
     const struct slipway_model *model = run->pool->model;
     for (size_t i = 0; i < model->output_count; i++)
-        if (model->outputs[i].same_as_input != ONNX_NO_INPUT ||
-            run->tensors[i].dtype == SLIPWAY_DTYPE_BYTES)
+        if (run->outputs[i].is_wanted && (model->outputs[i].same_as_input != ONNX_NO_INPUT ||
+                                          run->tensors[i].dtype == SLIPWAY_DTYPE_BYTES))
             return false;
     return atomic_load_explicit(&model->reuses_outputs, memory_order_relaxed);
 }
@@ -524,7 +544,8 @@ static enum slipway_status bind_outputs(struct run *run, struct slipway_error *e
     if (!may_bind_outputs(run)) return SLIPWAY_OK;
     ort->ClearBoundOutputs(run->binding);
     for (size_t i = 0; i < model->output_count; i++)
-        TRY_ORT(ort->BindOutput(run->binding, model->outputs[i].name, run->outputs[i].value));
+        if (run->outputs[i].is_wanted)
+            TRY_ORT(ort->BindOutput(run->binding, model->outputs[i].name, run->outputs[i].value));
     run->outputs_are_bound = true;
     return SLIPWAY_OK;
 }
@@ -538,20 +559,20 @@ static enum slipway_status run_binding(struct run *run, struct slipway_error *er
                       ONNX_RUNNING, error);
 }
 
-/* True if there is nothing that the library would have to compute. */
-static bool repeats_all(const struct slipway_model *model, const struct slipway_tensor *inputs)
+/* False if there is nothing that the library would have to compute. */
+static bool asks_for_any(const struct run *run, const struct slipway_tensor *inputs)
 {
-    for (size_t i = 0; i < model->output_count; i++)
-        if (!repeats_input(model, inputs, i)) return false;
-    return true;
+    for (size_t i = 0; i < run->pool->model->output_count; i++)
+        if (is_asked(run, inputs, i)) return true;
+    return false;
 }
 
 /* With outputs that the library allocates. */
 static enum slipway_status run_afresh(struct run *run, const struct slipway_tensor *inputs,
                                       struct slipway_error *error)
 {
-    if (!repeats_all(run->pool->model, inputs)) {
-        TRY_ONNX(unbind_outputs(run, inputs, error));
+    TRY_ONNX(unbind_outputs(run, inputs, error));
+    if (asks_for_any(run, inputs)) {
         TRY_ONNX(run_binding(run, error));
         TRY_ONNX(take_outputs(run, inputs, error));
     }
@@ -578,7 +599,6 @@ enum slipway_status onnx_execute(struct slipway_instance *instance,
                                  const uint8_t *wanted, struct slipway_result *ret_result,
                                  struct slipway_error *error)
 {
-    (void)wanted; // the library computes the whole graph in any case
     struct pool *pool = instance->pool;
     struct slipway_model *model = pool->model;
     if (input_count != model->input_count)
@@ -588,7 +608,10 @@ enum slipway_status onnx_execute(struct slipway_instance *instance,
         TRY_ONNX(check_input(&model->input_specs[i], &inputs[i], error));
     struct run *run = pool_take(pool);
     enum slipway_status status = run ? SLIPWAY_OK : run_new(pool, &run, error);
-    if (status == SLIPWAY_OK) status = run_once(run, inputs, error);
+    if (status == SLIPWAY_OK) {
+        want_outputs(run, wanted);
+        status = run_once(run, inputs, error);
+    }
     if (status != SLIPWAY_OK) {
         // Whatever state it is in, the next one starts clean.
         if (run) run_free(run);

@@ -1,10 +1,15 @@
 """Inference in JSON: every model of ours, forms of data, and how mistakes are answered."""
+import itertools
 import json
 import math
+import sys
 
 import pytest
 
-from slipway import MODELS, ROW, X, Server, echo_repository, tensor
+from slipway import MODELS, ROOT, ROW, X, Server, echo_repository, tensor
+
+sys.path.append(str(ROOT / "tests" / "conform" / "engine"))
+import make_models  # noqa: E402
 
 CASES = sorted(MODELS.glob("*/cases/*.json"))
 
@@ -209,3 +214,18 @@ def test_an_output_by_its_alias_is_answered_under_it(server):
         reply = server.infer("doubleit_onnx", [X], outputs=[{"name": name}])
         assert reply.status == 200 and [(out["name"], out["data"]) for out in reply.json()["outputs"]] == [
             (name, [2, 4, 6, 8, 10])]
+
+
+def test_only_the_outputs_asked_for_come_back(tmp_path):
+    """Any choice, after any other: the engine binds them anew."""
+    (tmp_path / "several" / "1").mkdir(parents=True)
+    (tmp_path / "several" / "1" / "model.onnx").write_bytes(make_models.several_outputs())
+    inputs = [tensor("x", "FP32", [2], [1.0, 2.0]), tensor("t", "BYTES", [1], ["word"])]
+    values = {"minus": [-1.0, -2.0], "text": ["word"], "x": [1.0, 2.0], "twice": [2.0, 4.0]}
+    with Server([tmp_path]) as server:
+        for count in (4, 1, 3, 2, 1):
+            for names in itertools.combinations(values, count):
+                reply = server.infer("several", inputs, outputs=[{"name": name} for name in names]).json()
+                assert {output["name"]: output["data"] for output in reply["outputs"]} == {
+                    name: values[name] for name in names}
+        assert len(server.infer("several", inputs).json()["outputs"]) == 4

@@ -140,6 +140,13 @@ def constant_output():
                  value(12, "weights", "FP32", [3]), value(12, "y", "FP32", [2]))
 
 
+def several_outputs():
+    """Two that are computed, one of another type, one that is the input."""
+    return model(node("Neg", ["x"], ["minus"]), node("Add", ["x", "x"], ["twice"]), node("Identity", ["t"], ["text"]),
+                 value(11, "x", "FP32", ["n"]), value(11, "t", "BYTES", ["m"]), value(12, "minus", "FP32", ["n"]),
+                 value(12, "text", "BYTES", ["m"]), value(12, "x", "FP32", ["n"]), value(12, "twice", "FP32", ["n"]))
+
+
 def gather():
     return model(message(5, *tensor("FP32", [3], floats(1, 2, 3), "table")),
                  node("Gather", ["table", "x"], ["y"]), value(11, "x", "INT64", ["n"]),
@@ -237,6 +244,7 @@ def onnx_models():
     yield ("passthrough_only", passthrough_only())
     yield ("nonzero", nonzero())
     yield ("constant_output", constant_output())
+    yield ("several_outputs", several_outputs())
     yield ("gather", gather())
     yield ("reshape_by_value", reshape_by_value())
     yield ("fill_by_value", fill_by_value())
