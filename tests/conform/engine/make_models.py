@@ -313,4 +313,5 @@ def main(directory):
         os.symlink("../secret.bin", link)
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])
