@@ -221,3 +221,36 @@ enum status record_check(const struct record *record, struct error *err)
     TRY(check_payload(&record->input, "input", err));
     return check_payload(&record->output, "output", err);
 }
+
+/* --- copies ----------------------------------------------------------------------------------- */
+
+static bool copy_text(struct arena *arena, struct str *text)
+{
+    if (!text->data) return true;
+    *text = arena_try_copy(arena, *text);
+    return text->data != NULL;
+}
+
+static bool copy_payload(struct arena *arena, bool with_bytes, struct record_payload *payload)
+{
+    if (!with_bytes) payload->bytes = (struct str){NULL, 0};
+    return copy_text(arena, &payload->type) && copy_text(arena, &payload->bytes);
+}
+
+enum status record_copy(const struct record *record, bool with_payloads, struct arena *arena,
+                        struct record *ret_copy, struct error *err)
+{
+    struct record copy = *record;
+    struct str *const texts[] = {
+        &copy.model,      &copy.version, &copy.digest,     &copy.variant, &copy.key,   &copy.trace_id,
+        &copy.request_id, &copy.queue,   &copy.message_id, &copy.group,   &copy.error, &copy.label,
+        &copy.callback};
+    bool fits = copy_payload(arena, with_payloads, &copy.input) &&
+                copy_payload(arena, with_payloads, &copy.output);
+    for (size_t i = 0; fits && i < COUNT_OF(texts); i++) fits = copy_text(arena, texts[i]);
+    if (!fits)
+        return fail(err, STATUS_EXHAUSTED, "record '%s' does not fit in what is left of memory",
+                    record->id);
+    *ret_copy = copy;
+    return STATUS_OK;
+}

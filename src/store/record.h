@@ -7,9 +7,8 @@
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
 
-#include "base/error.h"
+#include "base/arena.h"
 #include "base/hash.h"
-#include "base/str.h"
 
 /* X(name, text) */
 #define RECORD_STATE_TABLE(X)                                                                      \
@@ -137,6 +136,10 @@ uint64_t record_id_time_ms(struct str id);
 enum { RECORD_ID_BYTES = 16 };
 void record_id_pack(struct str id, uint8_t ret_bytes[RECORD_ID_BYTES]);
 void record_id_unpack(const uint8_t bytes[RECORD_ID_BYTES], char ret_id[RECORD_ID_SIZE + 1]);
+
+/* A deep copy; payload bytes only if `with_payloads`. EXHAUSTED if the arena has no room. */
+enum status record_copy(const struct record *record, bool with_payloads, struct arena *arena,
+                        struct record *ret_copy, struct error *err) FALLIBLE;
 
 /* What every kind of store refuses to write: INVALID_ARGUMENT names the field. Texts are UTF-8
  * without NUL, since PostgreSQL keeps no others; payloads are any bytes. */

@@ -10,7 +10,8 @@
  * calls (db/database.h): a job's record and its message, a result and its acknowledgement.
  *
  * What a write promises:
- *   PUT      records as they are; an id that exists already is left alone (the same again)
+ *   PUT      records as they are; an id that exists already is left alone (the same again), and
+ *            so is a record with a key that its model has: keys are ADMIT's
  *   ADMIT    one new record with an idempotency key: if (model, key) is known, nothing is written,
  *            and the known record is returned: the same input hash OK with existing set, another
  *            one ALREADY_EXISTS. A key is forgotten with its record.
@@ -65,7 +66,7 @@ struct store_change {
     struct str variant;
     struct str message_id;
     const struct record_payload *output; /* NULL: not */
-    bool clear_output;                   /* a retry begins anew */
+    bool clear_output;     /* a retry begins anew: done_us goes to 0 as well, unless given */
     int attempts_add;
     double progress;       /* set if >= 0; give -1 to leave it */
     enum record_state was; /* result: the state that was found */
