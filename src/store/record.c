@@ -241,10 +241,10 @@ enum status record_copy(const struct record *record, bool with_payloads, struct 
                         struct record *ret_copy, struct error *err)
 {
     struct record copy = *record;
-    struct str *const texts[] = {
-        &copy.model,      &copy.version, &copy.digest,     &copy.variant, &copy.key,   &copy.trace_id,
-        &copy.request_id, &copy.queue,   &copy.message_id, &copy.group,   &copy.error, &copy.label,
-        &copy.callback};
+    struct str *const texts[] = {&copy.model,      &copy.version,  &copy.digest,     &copy.variant,
+                                 &copy.key,        &copy.trace_id, &copy.request_id, &copy.queue,
+                                 &copy.message_id, &copy.group,    &copy.error,      &copy.label,
+                                 &copy.callback};
     bool fits = copy_payload(arena, with_payloads, &copy.input) &&
                 copy_payload(arena, with_payloads, &copy.output);
     for (size_t i = 0; fits && i < COUNT_OF(texts); i++) fits = copy_text(arena, texts[i]);

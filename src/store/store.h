@@ -66,7 +66,7 @@ struct store_change {
     struct str variant;
     struct str message_id;
     const struct record_payload *output; /* NULL: not */
-    bool clear_output;     /* a retry begins anew: done_us goes to 0 as well, unless given */
+    bool clear_output; /* a retry begins anew: done_us goes to 0 as well, unless given */
     int attempts_add;
     double progress;       /* set if >= 0; give -1 to leave it */
     enum record_state was; /* result: the state that was found */

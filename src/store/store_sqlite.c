@@ -1,6 +1,6 @@
 /*
- * The results store in SQLite. The schema is in src/db/migrations/store_sqlite. There is one writer,
- * so what is looked up first and written then is one step.
+ * The results store in SQLite. The schema is in src/db/migrations/store_sqlite. There is one
+ * writer, so what is looked up first and written then is one step.
  *
  * Lists walk one index in the wanted direction and leave out what does not pass the filter: SQL
  * texts are few and fixed, whatever combination of filters is asked for, and SCAN_MAX bounds the
@@ -18,8 +18,9 @@ enum {
     PRUNE_STEP = 256,  /* rows looked at before they are deleted */
 };
 
-extern const struct migration store_sqlite_migrations[];
-extern const size_t store_sqlite_migration_count;
+static const struct migration migrations[] = {
+#include "migrations/store_sqlite.inc"
+};
 
 /* Payloads last, as in the table: SQLite does not read what is not asked for. */
 #define COLUMN_TABLE(X)                                                                            \
@@ -73,8 +74,8 @@ enum column {
 /* "sequence" goes before, so that every name may be followed by a comma. */
 #define X(name) ", " #name
 #define COLUMN_NAMES COLUMN_TABLE(X)
-static const char insert_sql[] = "INSERT OR IGNORE INTO records (sequence" COLUMN_NAMES
-                                 ") VALUES (NULL"
+static const char insert_sql[] =
+    "INSERT OR IGNORE INTO records (sequence" COLUMN_NAMES ") VALUES (NULL"
 #undef X
 #define X(name) ", ?"
     COLUMN_TABLE(X) ")";
@@ -110,7 +111,8 @@ static struct str hash_view(const uint8_t *hash, bool present)
 }
 
 /* From the first column of a payload: type, header_size, size, hash, keep follow each other. */
-static void bind_payload(struct sqlite_statement *s, int first, const struct record_payload *payload)
+static void bind_payload(struct sqlite_statement *s, int first,
+                         const struct record_payload *payload)
 {
     sqlite_bind_text(s, first, payload->type);
     sqlite_bind_int(s, first + 1, (int64_t)payload->header_size);
@@ -205,8 +207,8 @@ static void read_payload(struct sqlite_statement *s, int first, struct record_pa
     payload->header_size = (uint64_t)sqlite_int(s, first + 1);
     payload->size = (uint64_t)sqlite_int(s, first + 2);
     payload->hashed = read_hash(s, first + 3, payload->hash);
-    payload->keep = (enum record_keep)MIN((uint64_t)sqlite_int(s, first + 4),
-                                          (uint64_t)RECORD_KEEP_OMITTED);
+    payload->keep =
+        (enum record_keep)MIN((uint64_t)sqlite_int(s, first + 4), (uint64_t)RECORD_KEEP_OMITTED);
 }
 
 /* What filters look at. Views, valid until the statement moves on. */
@@ -284,8 +286,7 @@ static enum status find_by_key(struct database_session *session, struct str mode
 {
     struct sqlite_statement *s;
     TRY(sqlite_prepare(session,
-                       "SELECT sequence" COLUMN_NAMES
-                       " FROM records WHERE model = ?1 AND key = ?2",
+                       "SELECT sequence" COLUMN_NAMES " FROM records WHERE model = ?1 AND key = ?2",
                        &s, err));
     sqlite_bind_text(s, 1, model);
     sqlite_bind_text(s, 2, key);
@@ -313,12 +314,11 @@ static enum status run_admit(struct database_session *session, struct store_call
     return STATUS_OK;
 }
 
-static enum status bind_id(struct sqlite_statement *s, struct str text,
-                           uint8_t bytes[RECORD_ID_BYTES])
+/* Parameter 1 of each statement about one record; `bytes` live as long as it is bound. */
+static void bind_id(struct sqlite_statement *s, struct str text, uint8_t bytes[RECORD_ID_BYTES])
 {
     record_id_pack(text, bytes);
     sqlite_bind_blob(s, 1, (struct str){(char *)bytes, RECORD_ID_BYTES});
-    return STATUS_OK;
 }
 
 static enum status no_record(struct str id, struct error *err)
@@ -333,7 +333,7 @@ static enum status read_state(struct database_session *session, struct str id,
     uint8_t bytes[RECORD_ID_BYTES];
     bool row;
     TRY(sqlite_prepare(session, "SELECT state FROM records WHERE id = ?1", &s, err));
-    TRY(bind_id(s, id, bytes));
+    bind_id(s, id, bytes);
     TRY(sqlite_step(s, &row, err));
     if (!row) return no_record(id, err);
     *ret_state = (enum record_state)MIN((uint64_t)sqlite_int(s, 0), (uint64_t)RECORD_EXPIRED);
@@ -398,7 +398,7 @@ static enum status run_change(struct database_session *session, struct store_cal
                        " output_keep = iif(?14, ?19, output_keep),"
                        " output = iif(?14, ?20, output) WHERE id = ?1",
                        &s, err));
-    TRY(bind_id(s, change->id, id));
+    bind_id(s, change->id, id);
     bind_change(s, change);
     return sqlite_execute(s, err);
 }
@@ -410,7 +410,7 @@ static enum status run_label(struct database_session *session, struct store_call
     struct sqlite_statement *s CLEANUP(sqlite_resetp) = NULL;
     uint8_t id[RECORD_ID_BYTES];
     TRY(sqlite_prepare(session, "UPDATE records SET label = ?2 WHERE id = ?1", &s, err));
-    TRY(bind_id(s, label->id, id));
+    bind_id(s, label->id, id);
     sqlite_bind_text(s, 2, label->label.size ? label->label : (struct str){NULL, 0});
     TRY(sqlite_execute(s, err));
     return sqlite_changes(session) == 1 ? STATUS_OK : no_record(label->id, err);
@@ -469,7 +469,9 @@ static enum status look_at_oldest(struct pruning *pruning, struct error *err)
                        &s, err));
     sqlite_bind_blob(s, 1, (struct str){(char *)pruning->after, RECORD_ID_BYTES});
     sqlite_bind_int(s, 2, PRUNE_STEP);
-    for (TRY(sqlite_step(s, &row, err)); row; TRY(sqlite_step(s, &row, err))) {
+    for (;;) {
+        TRY(sqlite_step(s, &row, err));
+        if (!row) break;
         struct old_row *old = &pruning->rows[pruning->row_count++];
         struct str id = sqlite_blob(s, 1);
         *old = (struct old_row){.sequence = sqlite_int(s, 0),
@@ -500,7 +502,8 @@ static enum status look_at_size(struct pruning *pruning, struct error *err)
     return STATUS_OK;
 }
 
-/* Records are looked at from the oldest on. One that began after `before_us` was not done before. */
+/* Records are looked at from the oldest on. One that began after `before_us` was not done before.
+ */
 static bool is_too_young(const struct pruning *pruning, const struct old_row *row)
 {
     char id[RECORD_ID_SIZE + 1];
@@ -555,7 +558,7 @@ static enum status run_get(struct database_session *session, struct store_call *
     if (get->id.size) {
         TRY(sqlite_prepare(session, "SELECT sequence" COLUMN_NAMES " FROM records WHERE id = ?1",
                            &s, err));
-        TRY(bind_id(s, get->id, id));
+        bind_id(s, get->id, id);
     } else {
         TRY(find_by_key(session, get->model, get->key, &s, err));
     }
@@ -640,18 +643,26 @@ static enum status take_row(struct page *page, struct error *err)
     return STATUS_OK;
 }
 
-static enum status end_page(struct page *page, struct str room, struct error *err)
+/* `room` was taken before the records, which may have filled the arena. */
+static void end_page(const struct page *page, char *room)
 {
-    char text[STORE_CURSOR_SIZE + 1];
     page->list->next = STR_EMPTY;
-    if (!page->ended) return STATUS_OK;
+    if (!page->ended) return;
     assert(page->seen[0]);
-    store_cursor_make(page->list, page->seen, text);
-    /* Taken before the records, which may have filled the arena. */
-    char *at = (char *)(uintptr_t)room.data;
-    memcpy(at, text, sizeof text);
-    page->list->next = (struct str){at, STORE_CURSOR_SIZE};
-    (void)err;
+    store_cursor_make(page->list, page->seen, room);
+    page->list->next = (struct str){room, STORE_CURSOR_SIZE};
+}
+
+static enum status read_page(struct database_session *session, struct page *page, struct error *err)
+{
+    uint8_t ids[2][RECORD_ID_BYTES];
+    bool row;
+    TRY(start_page(session, page, ids, err));
+    while (!page->ended) {
+        TRY(sqlite_step(page->statement, &row, err));
+        if (!row) break;
+        TRY(take_row(page, err));
+    }
     return STATUS_OK;
 }
 
@@ -660,8 +671,98 @@ static enum status run_list(struct database_session *session, struct store_call 
 {
     struct store_list *list = &call->list;
     struct page page = {.list = list, .arena = call->arena};
-    uint8_t ids[2][RECORD_ID_BYTES];
+    char *room = arena_try_new(call->arena, STORE_CURSOR_SIZE + 1);
+    list->count = 0;
+    list->records = ARENA_TRY_ARRAY(call->arena, struct record, list->count_max);
+    if (!room || !list->records)
+        return fail(err, STATUS_EXHAUSTED, "no memory for a page of %u records", list->count_max);
+    enum status status = read_page(session, &page, err);
+    sqlite_resetp(&page.statement);
+    TRY(status);
+    end_page(&page, room);
+    return STATUS_OK;
+}
+
+static enum status read_oldest(struct database_session *session, uint64_t *ret_ms,
+                               struct error *err)
+{
+    struct sqlite_statement *s CLEANUP(sqlite_resetp) = NULL;
+    char id[RECORD_ID_SIZE + 1];
     bool row;
-    (void)session, (void)ids, (void)row, (void)page;
-    return fail(err, STATUS_UNIMPLEMENTED, "-");
+    TRY(sqlite_prepare(session, "SELECT id FROM records ORDER BY id LIMIT 1", &s, err));
+    TRY(sqlite_step(s, &row, err));
+    if (!row || sqlite_blob(s, 0).size != RECORD_ID_BYTES) return STATUS_OK;
+    record_id_unpack((const uint8_t *)sqlite_blob(s, 0).data, id);
+    *ret_ms = record_id_time_ms(str_of(id));
+    return STATUS_OK;
+}
+
+static enum status count_states(struct database_session *session,
+                                struct store_statistics *statistics, struct error *err)
+{
+    struct sqlite_statement *s CLEANUP(sqlite_resetp) = NULL;
+    uint64_t others = 0;
+    bool row;
+    TRY(sqlite_prepare(session,
+                       "SELECT state, count(*) FROM records INDEXED BY records_by_state"
+                       " WHERE state <> 2 GROUP BY state",
+                       &s, err));
+    for (;;) {
+        TRY(sqlite_step(s, &row, err));
+        if (!row) break;
+        uint64_t state = (uint64_t)sqlite_int(s, 0), count = (uint64_t)sqlite_int(s, 1);
+        if (state < RECORD_STATE_COUNT) statistics->by_state[state] = count;
+        others += count;
+    }
+    statistics->by_state[RECORD_SUCCEEDED] = statistics->records - others;
+    return STATUS_OK;
+}
+
+static enum status run_statistics(struct database_session *session, struct store_call *call,
+                                  struct error *err)
+{
+    struct store_statistics *statistics = &call->statistics;
+    uint64_t oldest_ms = 0;
+    *statistics = (struct store_statistics){0};
+    TRY(read_one_number(session, "SELECT count(*) FROM records INDEXED BY records_by_id",
+                        &statistics->records, err));
+    TRY(count_states(session, statistics, err));
+    TRY(read_size(session, &statistics->bytes, err));
+    TRY(read_oldest(session, &oldest_ms, err));
+    statistics->oldest_us = oldest_ms * 1000;
+    return STATUS_OK;
+}
+
+/* --- the kind --------------------------------------------------------------------------------- */
+
+static enum status run(struct store *store UNUSED, struct database_session *session,
+                       struct store_call *call, struct error *err)
+{
+    switch (call->operation) {
+    case STORE_PUT: return run_put(session, call, err);
+    case STORE_ADMIT: return run_admit(session, call, err);
+    case STORE_CHANGE: return run_change(session, call, err);
+    case STORE_LABEL: return run_label(session, call, err);
+    case STORE_PRUNE: return run_prune(session, call, err);
+    case STORE_GET: return run_get(session, call, err);
+    case STORE_LIST: return run_list(session, call, err);
+    case STORE_STATISTICS: return run_statistics(session, call, err);
+    }
+    return fail(err, STATUS_UNIMPLEMENTED, "operation %d of the store", call->operation);
+}
+
+static void close_store(struct store *store)
+{
+    mem_free(store);
+}
+
+static const struct store_ops ops = {"sqlite", run, close_store};
+
+enum status store_sqlite_new(struct database *database, struct store **ret_store, struct error *err)
+{
+    TRY(migrate(database, "store", migrations, COUNT_OF(migrations), err));
+    struct store *store = MEM_NEW(struct store);
+    *store = (struct store){&ops, database};
+    *ret_store = store;
+    return STATUS_OK;
 }
