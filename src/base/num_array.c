@@ -218,6 +218,23 @@ DEFINE_READ_BOTH(num_array_read_floats, float)
 DEFINE_READ_BOTH(num_array_read_doubles, double)
 
 /*
+ * The four digits of "1,2,3,4,", each in a byte of its own and a zero byte behind it. False if the
+ * eight bytes are anything else.
+ */
+static inline __attribute__((always_inline)) bool find_four_digits(const char *at, const char *end,
+                                                                   uint64_t *ret_digits)
+{
+    uint64_t eight;
+    if (end - at < 8) return false;
+    memcpy(&eight, at, 8);
+    eight ^= UINT64_C(0x2C302C302C302C30);
+    if ((eight | (eight + UINT64_C(0x0006000600060006))) & UINT64_C(0xFFF0FFF0FFF0FFF0))
+        return false;
+    *ret_digits = eight;
+    return true;
+}
+
+/*
  * One function per type: the range is then a constant. `lowest` is the magnitude of the smallest
  * value: 0 for unsigned types, where "-0" is nevertheless fine.
  */
@@ -226,9 +243,22 @@ DEFINE_READ_BOTH(num_array_read_doubles, double)
     {                                                                                              \
         size_t count = 0;                                                                          \
         const char *next = *at;                                                                    \
+        uint64_t digits;                                                                           \
         while (count < capacity && next) {                                                         \
-            if (LIKELY(end - next >= 2) && is_digit(*next) &&                                      \
-                (next[1] == ',' || next[1] == ']')) {                                              \
+            bool short_one = LIKELY(end - next >= 2) && is_digit(*next);                           \
+            if (short_one && next[1] == ',' && capacity - count >= 4 &&                            \
+                find_four_digits(next, end, &digits)) {                                            \
+                values[count] = (type)(digits & 0xF);                                              \
+                values[count + 1] = (type)(digits >> 16 & 0xF);                                    \
+                values[count + 2] = (type)(digits >> 32 & 0xF);                                    \
+                values[count + 3] = (type)(digits >> 48);                                          \
+                count += 4;                                                                        \
+                next += 8;                                                                         \
+                *at = next - 1;                                                                    \
+                next = skip_space(next, end);                                                      \
+                continue;                                                                          \
+            }                                                                                      \
+            if (short_one && (next[1] == ',' || next[1] == ']')) {                                 \
                 values[count++] = (type)(*next - '0');                                             \
                 *at = ++next;                                                                      \
                 if (*next == ']') break;                                                           \
@@ -334,7 +364,7 @@ DEFINE_ADD(add_int16, int16_t)
 DEFINE_ADD(add_int32, int32_t)
 DEFINE_ADD(add_int64, int64_t)
 
-char *num_array_put_integer(char *at, int64_t value)
+char *num_array_put_long(char *at, int64_t value)
 {
     return add_int64(at, &value, 1);
 }

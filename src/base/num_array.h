@@ -38,8 +38,16 @@ enum num_integer {
 size_t num_array_read_integers(const char **at, const char *end, enum num_integer kind,
                                void *values, size_t capacity);
 
+char *num_array_put_long(char *at, int64_t value);
+
 /* Writes one integer and a comma at `at`, at most 21 bytes; returns what follows. */
-char *num_array_put_integer(char *at, int64_t value);
+static inline char *num_array_put_integer(char *at, int64_t value)
+{
+    if (UNLIKELY(value < 0 || value > 9)) return num_array_put_long(at, value);
+    at[0] = (char)('0' + value);
+    at[1] = ',';
+    return at + 2;
+}
 
 /* Appends integers with commas between them. */
 void num_array_add_integers(struct buffer *out, enum num_integer kind, const void *values,

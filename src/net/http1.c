@@ -404,7 +404,7 @@ static ssize_t receive(struct http_connection *connection, size_t *ret_room)
     assert(room > 0);
     ssize_t size;
     do {
-        size = recv(connection->watch.descriptor, place, room, 0);
+        size = tcp_receive(connection->watch.descriptor, place, room);
     } while (UNLIKELY(size < 0 && errno == EINTR));
     if (LIKELY(size > 0)) {
         if (connection->state == HTTP_STATE_BODY_OWN)

@@ -138,7 +138,7 @@ static ssize_t send_several(struct http_connection *connection)
 static ssize_t send_pieces(struct http_connection *connection, const struct http_piece *piece)
 {
     if (UNLIKELY(piece->next)) return send_several(connection);
-    return send(connection->watch.descriptor, piece->data, piece->size, MSG_NOSIGNAL);
+    return tcp_send(connection->watch.descriptor, piece->data, piece->size);
 }
 
 static void consume(struct http_connection *connection, size_t sent)

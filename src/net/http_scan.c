@@ -97,7 +97,9 @@ static ALWAYS_INLINE const char *skip(const char *at, const char *end, uint8_t k
         while (end - at >= WIDTH) {
             unsigned count = count_usual(at, kind);
             at += count;
-            if (count < WIDTH) break;
+            if (count == WIDTH) continue;
+            if (kind == VISIBLE) return at; /* there is no other than the usual */
+            break;
         }
         if (at == end || !(kinds[(unsigned char)*at] & kind)) return at;
         at++;
@@ -167,34 +169,44 @@ static inline enum http_header find_usual_header(const char *at)
     return HTTP_HEADER_COUNT;
 }
 
-/* A name; returns where its colon must be, and which of ours it is. */
-static inline const char *scan_name(const char *at, const char *end, enum http_header *ret_header)
-{
-    static const uint8_t sizes[HTTP_HEADER_COUNT] = {
+static const uint8_t name_sizes[HTTP_HEADER_COUNT] = {
 #define X(name, text, once) sizeof(text) - 1,
-        HTTP_HEADER_TABLE(X)
+    HTTP_HEADER_TABLE(X)
 #undef X
-    };
+};
+
+/* "name:"; returns what follows, NULL if it is not that, and which of ours it is. */
+static inline const char *scan_name(struct str *ret_name, const char *at, const char *end,
+                                    enum http_header *ret_header)
+{
     *ret_header = end - at >= WIDTH ? find_usual_header(at) : HTTP_HEADER_COUNT;
-    if (LIKELY(*ret_header < HTTP_HEADER_COUNT)) return at + sizes[*ret_header];
+    if (LIKELY(*ret_header < HTTP_HEADER_COUNT)) {
+        *ret_name = (struct str){at, name_sizes[*ret_header]};
+        return at + ret_name->size + 1;
+    }
     const char *name = at;
     at = skip(at, end, TOKEN);
-    *ret_header = http_header_find((struct str){name, (size_t)(at - name)});
-    return at;
+    *ret_name = (struct str){name, (size_t)(at - name)};
+    if (at == name || at == end || *at != ':') return NULL;
+    *ret_header = http_header_find(*ret_name);
+    return at + 1;
+}
+
+static inline bool is_line_end(const char *at, const char *end)
+{
+    return end - at >= 2 && memcmp(at, "\r\n", 2) == 0;
 }
 
 /* "name: value" CR LF */
 static inline const char *scan_field(struct http_field *field, const char *at, const char *end,
                                      enum http_header *ret_header)
 {
-    const char *name = at;
-    at = scan_name(at, end, ret_header);
-    field->name = (struct str){name, (size_t)(at - name)};
-    if (at == name || end - at < 3 || at[0] != ':') return NULL;
-    at += at[1] == ' ' ? 2 : 1;
+    at = scan_name(&field->name, at, end, ret_header);
+    if (!at || at == end) return NULL;
+    at += *at == ' ';
     const char *value = at;
     at = *ret_header == HTTP_HEADER_HOST ? skip(at, end, HOST) : skip(at, end, VISIBLE);
-    if (end - at < 2 || at[0] != '\r' || at[1] != '\n') return NULL;
+    if (!is_line_end(at, end)) return NULL;
     field->value = (struct str){value, (size_t)(at - value)};
     /* More blanks than the usual one are for others. */
     if (at > value && (*value == ' ' || at[-1] == ' ')) return NULL;
@@ -227,19 +239,20 @@ static inline bool scan_connection(struct http_work *work)
 
 static inline bool scan_fields(struct http_work *work, const char *at, const char *end)
 {
-    uint32_t field_count_max = work->exchange.server->options.field_count_max;
+    struct http_field *field = work->fields;
+    const struct http_field *last = field + work->exchange.server->options.field_count_max;
     while (end - at >= 2 && *at != '\r') {
-        if (work->field_count == field_count_max) return false;
-        struct http_field *field = &work->fields[work->field_count++];
         enum http_header header;
-        at = scan_field(field, at, end, &header);
+        if (field == last) return false;
+        at = scan_field(field++, at, end, &header);
         if (!at) return false;
         if (header == HTTP_HEADER_COUNT) continue;
         /* Twice: whether that is allowed is not decided here. */
         if (work->slots[header]) return false;
-        work->slots[header] = (uint8_t)work->field_count;
+        work->slots[header] = (uint8_t)(field - work->fields);
     }
-    if (end - at < 2 || at[0] != '\r' || at[1] != '\n') return false;
+    if (!is_line_end(at, end)) return false;
+    work->field_count = (uint32_t)(field - work->fields);
     work->head_end = (size_t)(at + 2 - work->input);
     return true;
 }

@@ -7,6 +7,10 @@
 
 #include "base/error.h"
 
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 struct tcp_listen_options {
     const char *host; /* an address or a name; NULL or "": every address of this machine */
     uint16_t port;    /* 0: the system chooses */
@@ -40,5 +44,32 @@ void tcp_peer_address(int descriptor, char text[TCP_ADDRESS_SIZE]);
 /* Wait for poll(2) events until the deadline. DEADLINE_EXCEEDED if it passes. */
 enum status tcp_wait(int descriptor, short events, uint64_t deadline_ns,
                      struct error *err) FALLIBLE;
+
+/*
+ * As recv without flags, and send with MSG_NOSIGNAL. With more than one thread the C library makes
+ * these two points where a thread can be cancelled, which costs atomic operations; none of ours is
+ * ever cancelled. A sanitizer must see the call.
+ */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || !defined SYS_recvfrom
+static inline ssize_t tcp_receive(int descriptor, void *memory, size_t size)
+{
+    return recv(descriptor, memory, size, 0);
+}
+
+static inline ssize_t tcp_send(int descriptor, const void *bytes, size_t size)
+{
+    return send(descriptor, bytes, size, MSG_NOSIGNAL);
+}
+#else
+static inline ssize_t tcp_receive(int descriptor, void *memory, size_t size)
+{
+    return syscall(SYS_recvfrom, descriptor, memory, size, 0, NULL, NULL);
+}
+
+static inline ssize_t tcp_send(int descriptor, const void *bytes, size_t size)
+{
+    return syscall(SYS_sendto, descriptor, bytes, size, MSG_NOSIGNAL, NULL, 0);
+}
+#endif
 
 #endif

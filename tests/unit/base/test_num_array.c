@@ -175,6 +175,36 @@ TEST(integers_stop_where_they_must)
     EXPECT_INTEGERS(NUM_INT64, int64_t, "x", 0, 0);
 }
 
+/* What is read with room for one number at a time, which never looks at several at once. */
+static size_t read_one_by_one(const char **at, const char *end, int64_t *values, size_t capacity)
+{
+    size_t count = 0;
+    const char *next = *at;
+    while (count < capacity && num_array_read_integers(&next, end, NUM_INT64, values + count, 1)) {
+        count++;
+        *at = next;
+        while (next < end && strchr(" \n\t\r", *next) && *next) next++;
+        if (next == end || *next++ != ',') break;
+        while (next < end && strchr(" \n\t\r", *next) && *next) next++;
+    }
+    return count;
+}
+
+TEST(runs_of_digits_equal_one_by_one)
+{
+    for (size_t place = 0; place < 17; place++)
+        for (int byte = 0; byte < 256; byte++)
+            for (size_t capacity = 0; capacity <= 10; capacity++) {
+                char text[] = "1,2,0,4,5,6,9,8,7";
+                int64_t values[11] = {0}, again[11] = {0};
+                const char *end = text + sizeof text - 1, *at = text, *slow = text;
+                text[place] = (char)byte;
+                size_t count = num_array_read_integers(&at, end, NUM_INT64, values, capacity);
+                EXPECT_INT(count, read_one_by_one(&slow, end, again, capacity));
+                EXPECT(at == slow && memcmp(values, again, sizeof values) == 0);
+            }
+}
+
 TEST(integers_are_written_and_read_back)
 {
     struct prng prng;
