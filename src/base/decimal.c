@@ -59,7 +59,7 @@ static struct decimal_power wide_leading(const struct wide *wide)
  * negative powers, where q in [-27, -1] needs it. floor(floor(x / 5) / 5) = floor(x / 25), so
  * dividing 2^1151 again and again gives every negative power exactly cut off.
  */
-__attribute__((constructor)) static void fill_powers(void)
+__attribute__((constructor(DECIMAL_FILLS))) static void fill_powers(void)
 {
     struct decimal_power *zero = decimal_powers - DECIMAL_POWER_MIN;
     struct wide wide = {{1}};

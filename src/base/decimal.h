@@ -15,7 +15,10 @@
 /* The powers that doubles need: reading asks for [-342, 308], shortest printing up to 324. */
 enum { DECIMAL_POWER_MIN = -342, DECIMAL_POWER_MAX = 324 };
 
-/* The leading 128 bits of 5^q, top bit set. Filled before main(), constant from then on. */
+/* Their table is filled before other constructors run: theirs have no priority, which is last. */
+enum { DECIMAL_FILLS = 200 };
+
+/* The leading 128 bits of 5^q, top bit set. Constant from then on. */
 struct decimal_power {
     uint64_t high;
     uint64_t low;

@@ -4,18 +4,27 @@
 
 #include <math.h>
 
+/* Printed into a room of exactly its size, so that writing beyond it is seen. */
 static const char *float_text(float value)
 {
-    static char room[SHORTEST_ROOM + 1];
-    room[shortest_print_float(room, value)] = '\0';
-    return room;
+    static char text[SHORTEST_ROOM + 1];
+    char room[SHORTEST_ROOM];
+    size_t size = shortest_print_float(room, value);
+    EXPECT(size <= 25);
+    memcpy(text, room, size);
+    text[size] = '\0';
+    return text;
 }
 
 static const char *double_text(double value)
 {
-    static char room[SHORTEST_ROOM + 1];
-    room[shortest_print_double(room, value)] = '\0';
-    return room;
+    static char text[SHORTEST_ROOM + 1];
+    char room[SHORTEST_ROOM];
+    size_t size = shortest_print_double(room, value);
+    EXPECT(size <= 25);
+    memcpy(text, room, size);
+    text[size] = '\0';
+    return text;
 }
 
 TEST(layout_is_rapidjsons)
@@ -259,6 +268,40 @@ TEST(powers_of_ten)
         check(double_text(value), value, false);
         EXPECT_INT(plain_of(double_text(value)).digits, 1);
     }
+}
+
+/* Each kind of value next to each other, whose words overlap while they are written. */
+TEST(arrays_equal_one_by_one)
+{
+    static const double kinds[] = {0,      -0.0, 1,     -7,    123456, 0.5,     -0.1,      1e-5,
+                                   1.5e-7, 1e20, 1e300, 12e30, 5e-40,  1.0 / 3, 100.0 / 3, 5e-324};
+    enum { KINDS = sizeof kinds / sizeof kinds[0], COUNT = 500 };
+    static float floats[COUNT];
+    static double doubles[COUNT];
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    struct buffer text, all;
+    buffer_init(&text, 1 << 20);
+    buffer_init(&all, 1 << 20);
+    for (int round = 0; round < 50; round++) {
+        size_t count = prng_below(&prng, COUNT);
+        for (size_t i = 0; i < count; i++) doubles[i] = kinds[prng_below(&prng, KINDS)];
+        for (size_t i = 0; i < count; i++) floats[i] = (float)doubles[i];
+        buffer_reset(&text);
+        buffer_reset(&all);
+        for (size_t i = 0; i < count; i++)
+            buffer_add_format(&text, "%s%s", i ? "," : "", float_text(floats[i]));
+        shortest_add_floats(&all, floats, count);
+        EXPECT_STR(buffer_view(&all), buffer_view(&text));
+        buffer_reset(&text);
+        buffer_reset(&all);
+        for (size_t i = 0; i < count; i++)
+            buffer_add_format(&text, "%s%s", i ? "," : "", double_text(doubles[i]));
+        shortest_add_doubles(&all, doubles, count);
+        EXPECT_STR(buffer_view(&all), buffer_view(&text));
+    }
+    buffer_clear(&text);
+    buffer_clear(&all);
 }
 
 TEST(arrays_respect_the_ceiling)
