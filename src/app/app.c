@@ -59,6 +59,7 @@ enum status app_open(const struct config *config, struct app **ret_app, struct e
     struct app *app = MEM_NEW(struct app);
     const char *directory = config->engine_directory;
     app->thread_count = choose_thread_count(config);
+    app->data = data_new(config);
     app->engines = engine_registry_new(*directory ? directory : NULL);
     struct serve_options options = serve_options_of(config, app);
     const char **repositories = list_repositories(config, &options.repository_count);
@@ -78,5 +79,6 @@ void app_close(struct app *app)
     if (!app) return;
     serve_free(app->serve);
     engine_registry_free(app->engines);
+    data_free(app->data);
     mem_free(app);
 }

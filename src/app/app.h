@@ -12,6 +12,7 @@
 #ifndef APP_APP_H
 #define APP_APP_H
 
+#include "app/data.h"
 #include "config/config.h"
 #include "engine/loader.h"
 #include "serve/serve.h"
@@ -19,6 +20,7 @@
 struct app {
     struct engine_registry *engines;
     struct serve *serve;
+    struct data *data; /* nothing is open before data_start or data_open */
     uint32_t thread_count; /* loop threads, and so lanes: the setting, or one per processor */
 };
 

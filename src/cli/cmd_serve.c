@@ -20,6 +20,7 @@ static struct server_options server_options_of(const struct config *config, cons
 {
     return (struct server_options){
         .serve = app->serve,
+        .data = app->data,
         .name = config->server_name,
         .address = config->http_address,
         .port = (uint16_t)config->http_port,
@@ -209,6 +210,7 @@ static enum status run(const struct command_context *context, struct app *app, c
     struct server *server;
     TRY(server_start(&options, &server, err));
     enum status status = write_port_file(context->config->http_port_file, server_port(server), err);
+    if (status == STATUS_OK) status = data_start(app->data, err);
     if (status == STATUS_OK) status = serve_start_loading(app->serve, err);
     if (status == STATUS_OK) serve_until_signal(context, app, server, set);
     server_stop(server);

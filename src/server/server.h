@@ -19,10 +19,12 @@
 
 enum { SERVER_THREADS_MAX = SERVE_LANES_MAX };
 
+struct data;
 struct server;
 
 struct server_options {
     struct serve *serve; /* borrowed, outlives the server */
+    struct data *data;   /* the same: queues, jobs and results; NULL: there are none */
     const char *name;    /* of GET /v2 */
     const char *address; /* numeric IPv4 or IPv6 */
     uint16_t port;       /* 0: the system chooses */

@@ -58,7 +58,8 @@ class Server:
         for key, value in options.items():
             for one in value if isinstance(value, list) else [value]:
                 self.arguments.append(f"--{key.replace('_', '-')}={one}")
-        self.environment = dict(os.environ, **(environment or {}))
+        # What is kept goes with the server's directory; a test that starts it again keeps the directory.
+        self.environment = dict(os.environ, SLIPWAY_DATA_DIRECTORY=self.directory.name, **(environment or {}))
         self.wanted_ready = ready
         self.expected_exit_code = 0
         self.process = None

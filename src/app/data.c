@@ -1,0 +1,279 @@
+/* From data.url to a database with queues and results in it. */
+#include "app/data.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "config/environment.h"
+#include "db/sqlite.h"
+#include "queue/queue_sqlite.h"
+#include "store/store_sqlite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    RETRY_FIRST_MS = 100,
+    RETRY_MAX_MS = 30 * 1000,
+    FILE_PATH_SIZE = 4200,
+};
+
+/* One kind of database. */
+struct data_kind {
+    struct str prefixes[2]; /* of data.url; data NULL: not used */
+    enum status (*open)(const struct config *config, const char *url, bool must_exist,
+                        struct database **ret_database, struct error *err);
+    enum status (*queues_new)(struct database *database, struct queue_store **ret_queues,
+                              struct error *err);
+    enum status (*store_new)(struct database *database, struct store **ret_store,
+                             struct error *err);
+};
+
+struct data {
+    const struct config *config;
+    struct data_parts parts;
+    _Atomic bool open; /* parts are set and stay */
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct error problem; /* of the last try, under the mutex */
+    bool ending;
+};
+
+/* --- kinds ------------------------------------------------------------------------------------ */
+
+/* Makes a directory and those above it. */
+static enum status make_directories(const char *path, struct error *err)
+{
+    char part[FILE_PATH_SIZE];
+    (void)snprintf(part, sizeof part, "%s", path);
+    for (char *slash = part + 1; *slash; slash++) {
+        if (*slash != '/') continue;
+        *slash = '\0';
+        (void)mkdir(part, 0755); /* what is missing shows at the last one */
+        *slash = '/';
+    }
+    if (mkdir(part, 0700) == 0 || errno == EEXIST) return STATUS_OK;
+    return fail_errno(err, errno, "making the data directory '%s'; name another by data.directory",
+                      path);
+}
+
+/* Where data is kept if nobody says: what the service manager gives, else the user's own place. */
+static void default_directory(char path[FILE_PATH_SIZE])
+{
+    const char *given = environment_get("STATE_DIRECTORY"), *state = environment_get("XDG_STATE_HOME"),
+               *home = environment_get("HOME");
+    if (given && *given)
+        (void)snprintf(path, FILE_PATH_SIZE, "%s", given);
+    else if (state && *state)
+        (void)snprintf(path, FILE_PATH_SIZE, "%s/slipway", state);
+    else if (home && *home && geteuid() != 0)
+        (void)snprintf(path, FILE_PATH_SIZE, "%s/.local/state/slipway", home);
+    else
+        (void)snprintf(path, FILE_PATH_SIZE, "/var/lib/slipway");
+}
+
+static enum status file_path(const struct config *config, const char *url, bool must_exist,
+                             char path[FILE_PATH_SIZE], struct error *err)
+{
+    char directory[FILE_PATH_SIZE - 16];
+    if (*url) {
+        (void)snprintf(path, FILE_PATH_SIZE, "%s", url + strlen("sqlite:"));
+        return STATUS_OK;
+    }
+    default_directory(path);
+    (void)snprintf(directory, sizeof directory, "%s",
+                   *config->data_directory ? config->data_directory : path);
+    if (!must_exist) TRY(make_directories(directory, err));
+    (void)snprintf(path, FILE_PATH_SIZE, "%s/slipway.db", directory);
+    return STATUS_OK;
+}
+
+static enum status open_sqlite(const struct config *config, const char *url, bool must_exist,
+                               struct database **ret_database, struct error *err)
+{
+    char path[FILE_PATH_SIZE];
+    TRY(file_path(config, url, must_exist, path, err));
+    const struct sqlite_options options = {.cache_size = config->data_cache_bytes,
+                                           .must_exist = must_exist};
+    return sqlite_database_open(path, &options, &(struct database_options){.reader_count = 2},
+                                ret_database, err);
+}
+
+#define PREFIX(text)                                                                               \
+    {                                                                                              \
+        "" text, sizeof(text) - 1                                                                  \
+    }
+
+static const struct data_kind kinds[] = {
+    {{PREFIX("sqlite:")}, open_sqlite, queue_sqlite_new, store_sqlite_new},
+};
+
+static bool is_off(const char *url)
+{
+    return strcmp(url, "none") == 0;
+}
+
+static const struct data_kind *find_kind(const char *url)
+{
+    if (!*url) return &kinds[0];
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        for (size_t j = 0; j < COUNT_OF(kinds[i].prefixes); j++)
+            if (kinds[i].prefixes[j].data && str_starts_with(str_of(url), kinds[i].prefixes[j]))
+                return &kinds[i];
+    return NULL;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static void close_parts(struct data_parts *parts)
+{
+    queue_store_free(parts->queues);
+    store_free(parts->store);
+    database_free(parts->database);
+    *parts = (struct data_parts){0};
+}
+
+static enum status open_parts(const struct config *config, bool must_exist,
+                              struct data_parts *parts, struct error *err)
+{
+    const char *url = config->data_url;
+    const struct data_kind *kind = find_kind(url);
+    if (is_off(url)) return fail(err, STATUS_UNAVAILABLE, "nothing is kept: data.url is 'none'");
+    /* The scheme only: what follows may hold a password. */
+    if (!kind)
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "data.url begins with neither 'sqlite:' nor 'postgres://', and is not 'none'");
+    TRY(kind->open(config, url, must_exist, &parts->database, err));
+    TRY(kind->queues_new(parts->database, &parts->queues, err));
+    return kind->store_new(parts->database, &parts->store, err);
+}
+
+/* One try. */
+enum status data_open(struct data *data, bool must_exist, struct error *err)
+{
+    struct data_parts parts = {0};
+    enum status status = open_parts(data->config, must_exist, &parts, err);
+    (void)pthread_mutex_lock(&data->mutex);
+    if (status == STATUS_OK) {
+        data->parts = parts;
+        atomic_store_explicit(&data->open, true, memory_order_release);
+    } else {
+        data->problem = *err;
+    }
+    (void)pthread_cond_broadcast(&data->changed);
+    (void)pthread_mutex_unlock(&data->mutex);
+    if (status != STATUS_OK) close_parts(&parts);
+    return status;
+}
+
+static struct timespec time_of(uint64_t monotonic_ns)
+{
+    return (struct timespec){(time_t)(monotonic_ns / NS_PER_S), (long)(monotonic_ns % NS_PER_S)};
+}
+
+/* False when it is the end. */
+static bool pause_between(struct data *data, uint64_t pause_ms)
+{
+    struct timespec until = time_of(clock_monotonic_ns() + pause_ms * NS_PER_MS);
+    (void)pthread_mutex_lock(&data->mutex);
+    while (!data->ending)
+        if (pthread_cond_timedwait(&data->changed, &data->mutex, &until) != 0) break;
+    bool go_on = !data->ending;
+    (void)pthread_mutex_unlock(&data->mutex);
+    return go_on;
+}
+
+static void *open_run(void *context)
+{
+    struct data *data = context;
+    struct error err, told = {0};
+    uint64_t pause_ms = RETRY_FIRST_MS;
+    while (data_open(data, false, &err) != STATUS_OK) {
+        if (strcmp(told.message, err.message) != 0)
+            log_error("no data store: jobs and queues are refused, results are not kept",
+                      LOG_TEXT("error", err.message));
+        told = err;
+        if (!pause_between(data, pause_ms)) return NULL;
+        pause_ms = MIN(2 * pause_ms, (uint64_t)RETRY_MAX_MS);
+    }
+    log_info("data store open", LOG_TEXT("kind", database_kind(data->parts.database)));
+    return NULL;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+struct data *data_new(const struct config *config)
+{
+    struct data *data = MEM_NEW(struct data);
+    pthread_condattr_t attributes;
+    data->config = config;
+    (void)pthread_condattr_init(&attributes); /* these cannot fail on Linux */
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&data->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    (void)pthread_mutex_init(&data->mutex, NULL);
+    (void)fail(&data->problem, STATUS_UNAVAILABLE, "the data store is being opened; try again");
+    return data;
+}
+
+enum status data_start(struct data *data, struct error *err)
+{
+    if (data_is_off(data)) {
+        (void)fail(&data->problem, STATUS_UNAVAILABLE, "nothing is kept: data.url is 'none'");
+        return STATUS_OK;
+    }
+    int problem = pthread_create(&data->thread, NULL, open_run, data);
+    if (problem != 0) return fail_errno(err, problem, "starting the thread that opens the data");
+    data->started = true;
+    return STATUS_OK;
+}
+
+static enum status refuse(struct data *data, struct error *err)
+{
+    (void)pthread_mutex_lock(&data->mutex);
+    struct error problem = data->problem;
+    (void)pthread_mutex_unlock(&data->mutex);
+    return fail(err, STATUS_UNAVAILABLE, "%s", problem.message);
+}
+
+enum status data_get(struct data *data, struct data_parts *ret_parts, struct error *err)
+{
+    if (!atomic_load_explicit(&data->open, memory_order_acquire)) return refuse(data, err);
+    *ret_parts = data->parts;
+    return STATUS_OK;
+}
+
+bool data_wait(struct data *data, uint64_t timeout_ns)
+{
+    struct timespec until = time_of(clock_monotonic_ns() + timeout_ns);
+    (void)pthread_mutex_lock(&data->mutex);
+    while (!data->open)
+        if (pthread_cond_timedwait(&data->changed, &data->mutex, &until) != 0) break;
+    bool open = data->open;
+    (void)pthread_mutex_unlock(&data->mutex);
+    return open;
+}
+
+bool data_is_off(const struct data *data)
+{
+    return is_off(data->config->data_url);
+}
+
+void data_free(struct data *data)
+{
+    if (!data) return;
+    (void)pthread_mutex_lock(&data->mutex);
+    data->ending = true;
+    (void)pthread_cond_broadcast(&data->changed);
+    (void)pthread_mutex_unlock(&data->mutex);
+    if (data->started) (void)pthread_join(data->thread, NULL);
+    close_parts(&data->parts);
+    (void)pthread_cond_destroy(&data->changed);
+    (void)pthread_mutex_destroy(&data->mutex);
+    mem_free(data);
+}
