@@ -20,7 +20,7 @@
 struct app {
     struct engine_registry *engines;
     struct serve *serve;
-    struct data *data; /* nothing is open before data_start or data_open */
+    struct data *data;     /* nothing is open before data_start or data_open */
     uint32_t thread_count; /* loop threads, and so lanes: the setting, or one per processor */
 };
 

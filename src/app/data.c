@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "config/environment.h"
 #include "db/sqlite.h"
-#include "queue/queue_sqlite.h"
+#include "queue/queue.h"
 #include "store/store_sqlite.h"
 
 #include <errno.h>
@@ -18,7 +18,6 @@
 enum {
     RETRY_FIRST_MS = 100,
     RETRY_MAX_MS = 30 * 1000,
-    FILE_PATH_SIZE = 4200,
 };
 
 /* One kind of database. */
@@ -26,8 +25,6 @@ struct data_kind {
     struct str prefixes[2]; /* of data.url; data NULL: not used */
     enum status (*open)(const struct config *config, const char *url, bool must_exist,
                         struct database **ret_database, struct error *err);
-    enum status (*queues_new)(struct database *database, struct queue_store **ret_queues,
-                              struct error *err);
     enum status (*store_new)(struct database *database, struct store **ret_store,
                              struct error *err);
 };
@@ -49,8 +46,7 @@ struct data {
 /* Makes a directory and those above it. */
 static enum status make_directories(const char *path, struct error *err)
 {
-    char part[FILE_PATH_SIZE];
-    (void)snprintf(part, sizeof part, "%s", path);
+    char *part CLEANUP(mem_freep) = mem_copy_text(path);
     for (char *slash = part + 1; *slash; slash++) {
         if (*slash != '/') continue;
         *slash = '\0';
@@ -62,42 +58,42 @@ static enum status make_directories(const char *path, struct error *err)
                       path);
 }
 
-/* Where data is kept if nobody says: what the service manager gives, else the user's own place. */
-static void default_directory(char path[FILE_PATH_SIZE])
+static bool has_text(const char *value)
 {
-    const char *given = environment_get("STATE_DIRECTORY"), *state = environment_get("XDG_STATE_HOME"),
-               *home = environment_get("HOME");
-    if (given && *given)
-        (void)snprintf(path, FILE_PATH_SIZE, "%s", given);
-    else if (state && *state)
-        (void)snprintf(path, FILE_PATH_SIZE, "%s/slipway", state);
-    else if (home && *home && geteuid() != 0)
-        (void)snprintf(path, FILE_PATH_SIZE, "%s/.local/state/slipway", home);
-    else
-        (void)snprintf(path, FILE_PATH_SIZE, "/var/lib/slipway");
+    return value && *value;
 }
 
-static enum status file_path(const struct config *config, const char *url, bool must_exist,
-                             char path[FILE_PATH_SIZE], struct error *err)
+/* Where data is kept: as set, else what the service manager gives, else the user's own place. */
+static char *choose_directory(const struct config *config)
 {
-    char directory[FILE_PATH_SIZE - 16];
+    const char *given = environment_get("STATE_DIRECTORY"),
+               *state = environment_get("XDG_STATE_HOME"), *home = environment_get("HOME");
+    if (*config->data_directory) return mem_copy_text(config->data_directory);
+    if (has_text(given)) return mem_copy_text(given);
+    if (has_text(state)) return mem_format("%s/slipway", state);
+    if (has_text(home) && geteuid() != 0) return mem_format("%s/.local/state/slipway", home);
+    return mem_copy_text("/var/lib/slipway");
+}
+
+/* The file; its directory is made unless it `must_exist`. Returns owned. */
+static enum status choose_file(const struct config *config, const char *url, bool must_exist,
+                               char **ret_path, struct error *err)
+{
     if (*url) {
-        (void)snprintf(path, FILE_PATH_SIZE, "%s", url + strlen("sqlite:"));
+        *ret_path = mem_copy_text(url + strlen("sqlite:"));
         return STATUS_OK;
     }
-    default_directory(path);
-    (void)snprintf(directory, sizeof directory, "%s",
-                   *config->data_directory ? config->data_directory : path);
+    char *directory CLEANUP(mem_freep) = choose_directory(config);
     if (!must_exist) TRY(make_directories(directory, err));
-    (void)snprintf(path, FILE_PATH_SIZE, "%s/slipway.db", directory);
+    *ret_path = mem_format("%s/slipway.db", directory);
     return STATUS_OK;
 }
 
 static enum status open_sqlite(const struct config *config, const char *url, bool must_exist,
                                struct database **ret_database, struct error *err)
 {
-    char path[FILE_PATH_SIZE];
-    TRY(file_path(config, url, must_exist, path, err));
+    char *path CLEANUP(mem_freep) = NULL;
+    TRY(choose_file(config, url, must_exist, &path, err));
     const struct sqlite_options options = {.cache_size = config->data_cache_bytes,
                                            .must_exist = must_exist};
     return sqlite_database_open(path, &options, &(struct database_options){.reader_count = 2},
@@ -110,7 +106,7 @@ static enum status open_sqlite(const struct config *config, const char *url, boo
     }
 
 static const struct data_kind kinds[] = {
-    {{PREFIX("sqlite:")}, open_sqlite, queue_sqlite_new, store_sqlite_new},
+    {{PREFIX("sqlite:")}, open_sqlite, store_sqlite_new},
 };
 
 static bool is_off(const char *url)
@@ -132,7 +128,6 @@ static const struct data_kind *find_kind(const char *url)
 
 static void close_parts(struct data_parts *parts)
 {
-    queue_store_free(parts->queues);
     store_free(parts->store);
     database_free(parts->database);
     *parts = (struct data_parts){0};
@@ -149,7 +144,6 @@ static enum status open_parts(const struct config *config, bool must_exist,
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "data.url begins with neither 'sqlite:' nor 'postgres://', and is not 'none'");
     TRY(kind->open(config, url, must_exist, &parts->database, err));
-    TRY(kind->queues_new(parts->database, &parts->queues, err));
     return kind->store_new(parts->database, &parts->store, err);
 }
 
