@@ -1,0 +1,52 @@
+/*
+ * What of a payload may be kept: all, the beginning, a hash, nothing; and values that are replaced
+ * by "[redacted]" before anything is stored. Pure.
+ *
+ *   const struct str names[] = {STR("ssn"), STR("$.parameters.user")};
+ *   struct privacy privacy = {.keep = RECORD_KEEP_INLINE, .bytes_max = 65536,
+ *                             .redact = names, .redact_count = 2};
+ *   privacy_apply(&privacy, &source, arena, &record->input);
+ *
+ * What to redact:
+ *   NAME        the values of the tensor of that name, in each of the protocols, and every member
+ * of that name in any object
+ *   $.a.*.b     what that path leads to from the top: member names and positions in arrays, `*` is
+ *               any of them
+ *
+ * Safe side: a payload that must be redacted and cannot be (no JSON, too deep, no memory) is not
+ * kept, only its size and hash are. Binary tensors behind a JSON header are dropped as a whole if
+ * one of them is to be redacted. Hashes are of the payload as it was sent: equal inputs can be
+ * told, and a guess of a short input can be confirmed; RECORD_KEEP_OMITTED keeps no hash either.
+ */
+#ifndef STORE_PRIVACY_H
+#define STORE_PRIVACY_H
+
+#include "store/record.h"
+
+enum { PRIVACY_REDACT_MAX = 64 };
+
+struct privacy {
+    enum record_keep keep;
+    /* INLINE: what is larger is HASHED. TRUNCATED: so much is kept. */
+    uint64_t bytes_max;
+    const struct str *redact;
+    size_t redact_count; /* at most PRIVACY_REDACT_MAX */
+};
+
+struct privacy_source {
+    struct str body;
+    struct str type;      /* of the body; borrowed by the result */
+    uint64_t header_size; /* as in struct record_payload */
+    bool is_json;         /* all, or the first header_size bytes if those are not 0 */
+    struct str sole;      /* the name of the model's only tensor on this side; empty: several */
+};
+
+/* Fills the payload. Its bytes lie in the arena where they were changed, else they are views of the
+ * body. Without memory nothing is kept but the size. */
+void privacy_apply(const struct privacy *privacy, const struct privacy_source *source,
+                   struct arena *arena, struct record_payload *ret_payload);
+
+/* INVALID_ARGUMENT if the text is neither a name nor a path. */
+enum status privacy_check_redact(struct str text, struct error *err) FALLIBLE;
+
+#endif
