@@ -320,6 +320,14 @@ static inline __attribute__((always_inline)) char *print_u64(char *out, uint64_t
         out[1] = pair[1];
         return out + 2 - (value < 10);
     }
+    if (LIKELY(value < 10000)) {
+        uint64_t high = value / 100;
+        const char *pair = pairs + 2 * high;
+        *out = pair[high < 10];
+        out[1] = pair[1];
+        memcpy(out + 2 - (high < 10), pairs + 2 * (value - 100 * high), 2);
+        return out + 4 - (high < 10);
+    }
     char digits[20];
     size_t start = sizeof digits;
     while (value >= 100) {
@@ -367,6 +375,11 @@ DEFINE_ADD(add_int64, int64_t)
 char *num_array_put_long(char *at, int64_t value)
 {
     return add_int64(at, &value, 1);
+}
+
+char *num_array_put_unsigned(char *at, uint64_t value)
+{
+    return print_u64(at, value);
 }
 
 /* Each value with a comma behind it. */

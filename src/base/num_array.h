@@ -49,6 +49,9 @@ static inline char *num_array_put_integer(char *at, int64_t value)
     return at + 2;
 }
 
+/* The digits of one, without a comma, at most 20 bytes. */
+char *num_array_put_unsigned(char *at, uint64_t value);
+
 /* Appends integers with commas between them. */
 void num_array_add_integers(struct buffer *out, enum num_integer kind, const void *values,
                             size_t count);

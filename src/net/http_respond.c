@@ -1,4 +1,5 @@
 /* Answers: head and body into a connection's output. */
+#include "base/num_array.h"
 #include "net/coding.h"
 #include "net/http_private.h"
 
@@ -88,20 +89,6 @@ void server_refresh_date(struct http_server *server)
 
 /* --- heads ------------------------------------------------------------------------------------ */
 
-/* Decimal digits to `place`; returns the end. */
-static char *write_number(char *place, uint64_t number)
-{
-    char digits[DIGITS_MAX];
-    size_t start = sizeof digits;
-    do {
-        digits[--start] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    size_t count = sizeof digits - start;
-    for (size_t i = 0; i < count; i++) place[i] = digits[start + i];
-    return place + count;
-}
-
 static void add(struct http_connection *connection, struct str text)
 {
     output_copy(connection, text);
@@ -126,7 +113,7 @@ static void add_field(struct http_connection *connection, struct str name, struc
 static void add_number_field(struct http_connection *connection, struct str name, uint64_t number)
 {
     char digits[DIGITS_MAX];
-    char *end = write_number(digits, number);
+    char *end = num_array_put_unsigned(digits, number);
     add_field(connection, name, (struct str){digits, (size_t)(end - digits)});
 }
 
@@ -319,7 +306,7 @@ static void respond_json_fast(struct http_exchange *exchange, struct str body)
     char *start = output_reserve(connection, head_size + DIGITS_MAX + 4 + body.size);
     char *place = start;
     memcpy(place, server->json_head, head_size);
-    place = write_number(place + head_size, body.size);
+    place = num_array_put_unsigned(place + head_size, body.size);
     memcpy(place, "\r\n\r\n", 4);
     memcpy(place + 4, body.data, body.size);
     output_commit(connection, (size_t)(place + 4 - start) + body.size);

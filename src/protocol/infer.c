@@ -18,15 +18,21 @@ static inline bool is_named(const char *name, struct str wanted)
     return i == wanted.size && name[i] == '\0';
 }
 
-static size_t position_of(const struct slipway_tensor_spec *specs, size_t count, struct str name,
-                          struct str alias)
+/* `alias` is what a name begins with whose rest is a position. */
+static size_t position_of_alias(size_t count, struct str name, struct str alias)
 {
-    for (size_t i = 0; i < count; i++)
-        if (is_named(specs[i].name, name)) return i;
     uint64_t position;
     if (!str_starts_with(name, alias) || !num_read_u64(str_from(name, alias.size), &position))
         return SIZE_MAX;
     return position < count ? (size_t)position : SIZE_MAX;
+}
+
+static inline size_t position_of(const struct slipway_tensor_spec *specs, size_t count,
+                                 struct str name, struct str alias)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_named(specs[i].name, name)) return i;
+    return position_of_alias(count, name, alias);
 }
 
 size_t infer_input_find(const struct infer_spec *spec, struct str name)
@@ -180,15 +186,39 @@ static enum status check_repeats(const struct infer_request *request, struct err
     return STATUS_OK;
 }
 
-static enum status bind_inputs(const struct infer_spec *spec, const struct infer_request *request,
-                               struct infer_bound *bound, struct error *err)
+static size_t count_required(const struct infer_spec *spec)
 {
     size_t required = 0;
     for (size_t i = 0; i < spec->input_count; i++) required += !spec->inputs[i].optional;
-    if (request->input_count < required || request->input_count > spec->input_count) {
-        TRY(check_repeats(request, err));
-        return fail_input_count(spec, request, required, err);
-    }
+    return required;
+}
+
+/* Of a request that does not bring as many inputs as the model has. */
+static enum status check_input_count(const struct infer_spec *spec,
+                                     const struct infer_request *request, struct error *err)
+{
+    size_t required = count_required(spec);
+    if (request->input_count >= required && request->input_count < spec->input_count)
+        return STATUS_OK;
+    TRY(check_repeats(request, err));
+    return fail_input_count(spec, request, required, err);
+}
+
+static enum status check_missing(const struct infer_spec *spec, const struct infer_request *request,
+                                 const struct infer_bound *bound, struct error *err)
+{
+    for (size_t i = 0; i < spec->input_count; i++)
+        if (!spec->inputs[i].optional && bound->tensors[i].dtype == DTYPE_ANY)
+            return fail_input_count(spec, request, count_required(spec), err);
+    return STATUS_OK;
+}
+
+/* As many as the model has, each another one, are all that it has: then nothing is missing. */
+static enum status bind_inputs(const struct infer_spec *spec, const struct infer_request *request,
+                               struct infer_bound *bound, struct error *err)
+{
+    bool all = request->input_count == spec->input_count;
+    if (UNLIKELY(!all)) TRY(check_input_count(spec, request, err));
     int64_t batch_size = -1;
     for (size_t i = 0; i < request->input_count; i++) {
         const struct infer_tensor *input = &request->inputs[i];
@@ -203,9 +233,7 @@ static enum status bind_inputs(const struct infer_spec *spec, const struct infer
         TRY(check_input(spec, input, &spec->inputs[position], &batch_size, err));
         bound->tensors[position] = input->tensor;
     }
-    for (size_t i = 0; i < spec->input_count; i++)
-        if (!spec->inputs[i].optional && bound->tensors[i].dtype == DTYPE_ANY)
-            return fail_input_count(spec, request, required, err);
+    if (UNLIKELY(!all)) TRY(check_missing(spec, request, bound, err));
     bound->batch_size = batch_size < 0 ? 1 : batch_size;
     return STATUS_OK;
 }

@@ -192,19 +192,6 @@ static enum status fail_json_type(struct oip_reader *reader, const struct infer_
                 dtype_name((enum dtype)tensor->tensor.dtype), reader->what, STR_ARGS(tensor->name));
 }
 
-/* As shape_element_count: small shapes without a call. */
-static inline bool count_elements(const struct draft *draft, int64_t *ret_count)
-{
-    uint64_t count = 1;
-    for (uint32_t i = 0; i < draft->rank; i++) {
-        if (UNLIKELY(draft->dims[i] > INT16_MAX || count > INT32_MAX))
-            return shape_element_count(draft->dims, draft->rank, ret_count);
-        count *= (uint64_t)draft->dims[i];
-    }
-    *ret_count = (int64_t)count;
-    return true;
-}
-
 /* The number of elements and bytes, and the shape's copy in the arena. */
 static enum status settle_shape(struct oip_reader *reader, struct draft *draft, uint64_t *ret_count,
                                 struct error *err)
@@ -212,7 +199,7 @@ static enum status settle_shape(struct oip_reader *reader, struct draft *draft, 
     struct infer_tensor *tensor = draft->tensor;
     int64_t count;
     uint64_t bytes;
-    if (UNLIKELY(!count_elements(draft, &count)))
+    if (UNLIKELY(!shape_element_count(draft->dims, draft->rank, &count)))
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "shape of %s '%.*s' causes total element count to exceed maximum size of "
                     "9223372036854775807",

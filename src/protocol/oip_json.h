@@ -30,6 +30,37 @@ enum status oip_json_read(struct str json, struct str blobs, struct infer_reques
 enum status oip_json_write(const struct infer_reply *reply, struct buffer *out,
                            struct error *err) FALLIBLE;
 
+/*
+ * What is the same in each answer of a model, escaped once, when the model is loaded:
+ *
+ *   {"model_name":"m","model_version":"1"        head
+ *   {"name":"y","datatype":"INT64","shape":[     one description for each output of the spec
+ */
+struct oip_json_texts {
+    struct str head;
+    const struct oip_json_description *descriptions;
+    size_t count;
+};
+
+struct oip_json_description {
+    const char *name; /* the spec's own: told by its address */
+    enum dtype dtype;
+    struct str text;
+};
+
+/* All memory is from `arena`; names are the spec's and stay with it. */
+enum status oip_json_prepare(const struct infer_spec *spec, struct str version, struct arena *arena,
+                             struct oip_json_texts *ret_texts, struct error *err) FALLIBLE;
+
+/*
+ * As oip_json_write, of a reply of the model and version that the texts are of. Outputs in the
+ * spec's order take their descriptions from them; one that stands elsewhere, has another name (a
+ * client's alias) or type (a classification) is described anew.
+ */
+enum status oip_json_write_prepared(const struct infer_reply *reply,
+                                    const struct oip_json_texts *texts, struct buffer *out,
+                                    struct error *err) FALLIBLE;
+
 /* --- the client's end ------------------------------------------------------------------------- */
 
 /* Appends a request, every input as JSON. */

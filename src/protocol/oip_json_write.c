@@ -7,7 +7,8 @@
 /* Where the tensors of a message go, and which of them do not go as JSON. */
 struct tensor_writer {
     struct buffer *out;
-    const uint64_t *blob_sizes; /* NULL: everything is JSON */
+    const uint64_t *blob_sizes;         /* NULL: everything is JSON */
+    const struct oip_json_texts *texts; /* NULL: none are prepared */
     bool request;
 };
 
@@ -99,20 +100,41 @@ static const struct str dtype_texts[] = {
 #undef X
 };
 
-enum { DIM_TEXT_MAX = 21, TENSOR_TEXT_MAX = 128, MESSAGE_TEXT_MAX = 128 };
+enum {
+    DIM_TEXT_MAX = 21,
+    TENSOR_TEXT_MAX = 128,
+    MESSAGE_TEXT_MAX = 128,
+    PREPARED_TEXT_MAX = 1 << 20,
+};
+
+/* Needs TENSOR_TEXT_MAX and string_room. */
+static char *put_description(char *at, struct str name, enum dtype dtype)
+{
+    at = put_string(PUT(at, "{\"name\":"), name);
+    at = put(PUT(at, ",\"datatype\":\""), dtype_texts[dtype]);
+    return PUT(at, "\",\"shape\":[");
+}
+
+/* What was prepared for the output, if it is what it was then; NULL if not. */
+static inline const struct oip_json_description *
+find_prepared(const struct tensor_writer *writer, const struct infer_tensor *tensor, size_t index)
+{
+    if (!writer->texts || index >= writer->texts->count) return NULL;
+    const struct oip_json_description *found = &writer->texts->descriptions[index];
+    return found->name == tensor->name.data && found->dtype == tensor->tensor.dtype ? found : NULL;
+}
 
 /* All that comes before a tensor's parameters and data. */
-static void write_description(const struct infer_tensor *tensor, struct buffer *out)
+static inline void write_description(const struct infer_tensor *tensor,
+                                     const struct oip_json_description *prepared,
+                                     struct buffer *out)
 {
     const struct slipway_tensor *view = &tensor->tensor;
-    size_t worst = TENSOR_TEXT_MAX + string_room(tensor->name) + view->rank * DIM_TEXT_MAX;
-    char *room = buffer_reserve(out, worst), *at = room;
+    size_t text_size = prepared ? prepared->text.size : string_room(tensor->name);
+    char *room = buffer_reserve(out, TENSOR_TEXT_MAX + text_size + view->rank * DIM_TEXT_MAX);
     if (UNLIKELY(!room)) return;
-    at = PUT(at, "{\"name\":");
-    at = put_string(at, tensor->name);
-    at = PUT(at, ",\"datatype\":\"");
-    at = put(at, dtype_texts[view->dtype]);
-    at = PUT(at, "\",\"shape\":[");
+    char *at = LIKELY(prepared) ? put(room, prepared->text)
+                                : put_description(room, tensor->name, (enum dtype)view->dtype);
     for (uint32_t i = 0; i < view->rank; i++) at = num_array_put_integer(at, view->dims[i]);
     at -= view->rank > 0; /* the last comma */
     *at++ = ']';
@@ -120,12 +142,13 @@ static void write_description(const struct infer_tensor *tensor, struct buffer *
 }
 
 static enum status write_tensor(const struct tensor_writer *writer,
-                                const struct infer_tensor *tensor, const uint64_t *blob_size,
-                                struct error *err)
+                                const struct infer_tensor *tensor, size_t index, struct error *err)
 {
     struct buffer *out = writer->out;
+    const uint64_t *blob_size =
+        writer->blob_sizes && tensor->binary ? &writer->blob_sizes[index] : NULL;
     enum dtype dtype = (enum dtype)tensor->tensor.dtype;
-    write_description(tensor, out);
+    write_description(tensor, find_prepared(writer, tensor, index), out);
     write_tensor_parameters(&tensor->parameters, blob_size, out);
     if (blob_size) {
         buffer_add_byte(out, '}');
@@ -149,9 +172,7 @@ static enum status write_tensors(const struct tensor_writer *writer,
 {
     for (size_t i = 0; i < count; i++) {
         if (i) buffer_add_byte(writer->out, ',');
-        const uint64_t *blob_size =
-            writer->blob_sizes && tensors[i].binary ? &writer->blob_sizes[i] : NULL;
-        TRY(write_tensor(writer, &tensors[i], blob_size, err));
+        TRY(write_tensor(writer, &tensors[i], i, err));
     }
     return STATUS_OK;
 }
@@ -163,29 +184,86 @@ static enum status check_room(const struct buffer *out, struct error *err)
                 out->ceiling);
 }
 
-static void write_head(const struct infer_reply *reply, struct buffer *out)
+static void write_head(struct str name, struct str version, struct buffer *out)
 {
-    size_t worst = MESSAGE_TEXT_MAX + string_room(reply->model_name) +
-                   string_room(reply->model_version) + string_room(reply->id);
+    size_t worst = MESSAGE_TEXT_MAX + string_room(name) + string_room(version);
     char *room = buffer_reserve(out, worst), *at = room;
     if (UNLIKELY(!room)) return;
-    at = put_string(PUT(at, "{\"model_name\":"), reply->model_name);
-    if (reply->model_version.size)
-        at = put_string(PUT(at, ",\"model_version\":"), reply->model_version);
-    if (reply->id.size) at = put_string(PUT(at, ",\"id\":"), reply->id);
+    at = put_string(PUT(at, "{\"model_name\":"), name);
+    if (version.size) at = put_string(PUT(at, ",\"model_version\":"), version);
     out->size += (size_t)(at - room);
+}
+
+static void write_id(struct str id, struct buffer *out)
+{
+    char *room = buffer_reserve(out, MESSAGE_TEXT_MAX + string_room(id));
+    if (UNLIKELY(!room)) return;
+    out->size += (size_t)(put_string(PUT(room, ",\"id\":"), id) - room);
+}
+
+static inline enum status write_reply(const struct tensor_writer *writer,
+                                      const struct infer_reply *reply, struct error *err)
+{
+    struct buffer *out = writer->out;
+    if (LIKELY(writer->texts))
+        buffer_add(out, writer->texts->head);
+    else
+        write_head(reply->model_name, reply->model_version, out);
+    if (reply->id.size) write_id(reply->id, out);
+    write_tensor_parameters(&reply->parameters, NULL, out);
+    buffer_add(out, STR(",\"outputs\":["));
+    TRY(write_tensors(writer, reply->outputs, reply->output_count, err));
+    buffer_add(out, STR("]}"));
+    return check_room(out, err);
 }
 
 enum status oip_json_write_header(const struct infer_reply *reply, const uint64_t *blob_sizes,
                                   struct buffer *out, struct error *err)
 {
-    struct tensor_writer writer = {.out = out, .blob_sizes = blob_sizes};
-    write_head(reply, out);
-    write_tensor_parameters(&reply->parameters, NULL, out);
-    buffer_add(out, STR(",\"outputs\":["));
-    TRY(write_tensors(&writer, reply->outputs, reply->output_count, err));
-    buffer_add(out, STR("]}"));
-    return check_room(out, err);
+    const struct tensor_writer writer = {.out = out, .blob_sizes = blob_sizes};
+    return write_reply(&writer, reply, err);
+}
+
+enum status oip_json_write_prepared(const struct infer_reply *reply,
+                                    const struct oip_json_texts *texts, struct buffer *out,
+                                    struct error *err)
+{
+    const struct tensor_writer writer = {.out = out, .texts = texts};
+    return write_reply(&writer, reply, err);
+}
+
+/* The buffer's text as it is now, in the arena; the buffer is empty then. data NULL: no room. */
+static struct str keep_text(struct buffer *text, struct arena *arena)
+{
+    if (buffer_failed(text)) return (struct str){NULL, 0};
+    struct str kept = arena_try_copy(arena, buffer_view(text));
+    buffer_reset(text);
+    return kept;
+}
+
+enum status oip_json_prepare(const struct infer_spec *spec, struct str version, struct arena *arena,
+                             struct oip_json_texts *ret_texts, struct error *err)
+{
+    struct buffer text CLEANUP(buffer_clear);
+    buffer_init(&text, PREPARED_TEXT_MAX);
+    write_head(str_of(spec->name), version, &text);
+    struct oip_json_texts texts = {.head = keep_text(&text, arena), .count = spec->output_count};
+    struct oip_json_description *descriptions =
+        ARENA_TRY_ARRAY(arena, struct oip_json_description, texts.count + 1);
+    bool kept = texts.head.data && descriptions;
+    for (size_t i = 0; kept && i < texts.count; i++) {
+        const char *name = spec->outputs[i].name;
+        enum dtype dtype = (enum dtype)spec->outputs[i].dtype;
+        char *room = buffer_reserve(&text, TENSOR_TEXT_MAX + string_room(str_of(name)));
+        if (room) buffer_commit(&text, (size_t)(put_description(room, str_of(name), dtype) - room));
+        descriptions[i] = (struct oip_json_description){name, dtype, keep_text(&text, arena)};
+        kept = descriptions[i].text.data != NULL;
+    }
+    if (!kept)
+        return fail(err, STATUS_EXHAUSTED, "no memory for the texts of model '%s'", spec->name);
+    texts.descriptions = descriptions;
+    *ret_texts = texts;
+    return STATUS_OK;
 }
 
 enum status oip_json_write(const struct infer_reply *reply, struct buffer *out, struct error *err)

@@ -369,6 +369,11 @@ struct str serve_model_version(const struct serve_model *model)
     return model->model->version_str;
 }
 
+const struct oip_json_texts *serve_model_texts(const struct serve_model *model)
+{
+    return &model->model->texts;
+}
+
 const char *serve_model_platform(const struct serve_model *model)
 {
     return engine_model_info(model->model->engine_model)->platform;

@@ -13,6 +13,7 @@
 
 #include "base/counter.h"
 #include "base/hash.h"
+#include "protocol/oip_json.h"
 #include "serve/execute.h"
 #include "serve/placement.h"
 
@@ -67,7 +68,8 @@ struct model {
     struct model_config *config; /* owned */
     struct model_settings settings;
     struct engine_model *engine_model;
-    struct infer_spec spec; /* as clients see it: config's types and shapes */
+    struct infer_spec spec;      /* as clients see it: config's types and shapes */
+    struct oip_json_texts texts; /* of its answers; in the config's arena */
     struct execute_plan plan;
     struct execute_reshape *input_reshapes;
     struct execute_reshape *output_reshapes;

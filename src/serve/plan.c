@@ -3,14 +3,25 @@
 
 #include "base/mem.h"
 
+/* All bytes of a text of up to seven. */
+static inline uint64_t short_word(struct str name)
+{
+    uint32_t first = 0, last = 0;
+    if (name.size >= 4) {
+        memcpy(&first, name.data, 4);
+        memcpy(&last, name.data + name.size - 4, 4);
+    } else if (name.size) {
+        first = (uint8_t)name.data[0] | (uint32_t)(uint8_t)name.data[name.size / 2] << 8;
+        last = (uint8_t)name.data[name.size - 1];
+    }
+    return (uint64_t)last << 32 | first;
+}
+
 /* Names are short, and ours to choose: eight bytes at a time, the last eight again. */
 static inline uint32_t hash_name(struct str name)
 {
     uint64_t hash = name.size, part = 0;
-    if (name.size < 8) {
-        for (size_t i = 0; i < name.size; i++) part = part << 8 | (uint8_t)name.data[i];
-        hash ^= part;
-    }
+    if (name.size < 8) hash ^= short_word(name);
     for (size_t i = 0; name.size >= 8; i = MIN(i + 8, name.size - 8)) {
         memcpy(&part, name.data + i, 8);
         hash = (hash ^ part) * UINT64_C(0x9E3779B97F4A7C15);

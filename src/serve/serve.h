@@ -54,6 +54,7 @@
 struct engine_registry;
 struct loop;
 struct model_config;
+struct oip_json_texts;
 
 struct serve;
 struct serve_lane;
@@ -165,6 +166,7 @@ const struct infer_spec *serve_model_spec(const struct serve_model *model);
 const struct model_config *serve_model_config(const struct serve_model *model);
 struct str serve_model_name(const struct serve_model *model);
 struct str serve_model_version(const struct serve_model *model);
+const struct oip_json_texts *serve_model_texts(const struct serve_model *model);
 const char *serve_model_platform(const struct serve_model *model);
 
 /*

@@ -206,7 +206,7 @@ static enum status read_tensors(struct model *model, struct error *err)
     TRY(make_reshapes(model, &config->output, spec->output_count, false, &model->output_reshapes,
                       err));
     model->settings.shapes_vary = shapes_vary(spec);
-    return STATUS_OK;
+    return oip_json_prepare(spec, model->version_str, &model->config->arena, &model->texts, err);
 }
 
 /* --- labels --------------------------------------------------------------------------------- */

@@ -277,7 +277,7 @@ static enum status answer_oip(struct inference *inference, const struct infer_re
 {
     if (UNLIKELY(has_binary(reply))) return answer_binary(inference, reply, err);
     struct buffer *out = http_exchange_scratch(inference->exchange);
-    TRY(oip_json_write(reply, out, err));
+    TRY(oip_json_write_prepared(reply, serve_model_texts(inference->call.model), out, err));
     answer_json(inference->thread, inference->exchange, buffer_view(out));
     return STATUS_OK;
 }

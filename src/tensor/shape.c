@@ -1,7 +1,7 @@
 /* Checked products of dimensions. */
 #include "tensor/shape.h"
 
-bool shape_element_count(const int64_t *dims, size_t rank, int64_t *ret_count)
+bool shape_element_count_large(const int64_t *dims, size_t rank, int64_t *ret_count)
 {
     int64_t count = 1;
     bool overflow = false;

@@ -396,6 +396,68 @@ TEST(replies)
     arena_clear(&arena);
 }
 
+/*
+ * A reply of random outputs, of which some are not what the texts were prepared for: another name,
+ * another type, another place.
+ */
+static void random_reply(struct prng *prng, struct infer_reply *reply, struct infer_spec *spec,
+                         struct buffer *scratch)
+{
+    struct slipway_tensor_spec *specs = ARENA_TRY_ARRAY(&arena, struct slipway_tensor_spec, 4);
+    *reply = (struct infer_reply){.output_count = prng_below(prng, 4)};
+    random_text(prng, scratch, &reply->model_name);
+    random_text(prng, scratch, &reply->model_version);
+    if (prng_below(prng, 2)) random_text(prng, scratch, &reply->id);
+    reply->outputs = ARENA_TRY_ARRAY(&arena, struct infer_tensor, 4);
+    for (size_t i = 0; i < reply->output_count; i++) {
+        struct infer_tensor *output = &reply->outputs[i];
+        random_text(prng, scratch, &output->name);
+        fill_tensor(prng, output, scratch);
+        specs[i] =
+            (struct slipway_tensor_spec){.name = output->name.data, .dtype = output->tensor.dtype};
+        if (prng_below(prng, 4) == 0) random_text(prng, scratch, &output->name);
+        if (prng_below(prng, 4) == 0) specs[i].dtype = DTYPE_INT8;
+    }
+    *spec = (struct infer_spec){.name = reply->model_name.data,
+                                .outputs = specs,
+                                .output_count = prng_below(prng, reply->output_count + 1)};
+}
+
+TEST(prepared_texts_change_nothing)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    struct buffer plain, prepared, scratch;
+    buffer_init(&plain, 1 << 20);
+    buffer_init(&prepared, 1 << 20);
+    buffer_init(&scratch, 1 << 10);
+    arena_clear(&arena);
+    arena_init(&arena, 1 << 22);
+    for (int i = 0; i < 2000; i++) {
+        struct infer_reply reply;
+        struct infer_spec spec;
+        struct oip_json_texts texts;
+        random_reply(&prng, &reply, &spec, &scratch);
+        EXPECT_STATUS(oip_json_prepare(&spec, reply.model_version, &arena, &texts, &err), STATUS_OK,
+                      err);
+        buffer_reset(&plain);
+        buffer_reset(&prepared);
+        EXPECT_STATUS(oip_json_write(&reply, &plain, &err), STATUS_OK, err);
+        EXPECT_STATUS(oip_json_write_prepared(&reply, &texts, &prepared, &err), STATUS_OK, err);
+        EXPECT_STR(buffer_view(&prepared), buffer_view(&plain));
+        arena_reset(&arena);
+    }
+    arena_clear(&arena);
+    struct infer_spec spec = {.name = "m"};
+    struct oip_json_texts texts;
+    arena_init(&arena, 8);
+    EXPECT_STATUS(oip_json_prepare(&spec, STR("1"), &arena, &texts, &err), STATUS_EXHAUSTED, err);
+    arena_clear(&arena);
+    buffer_clear(&plain);
+    buffer_clear(&prepared);
+    buffer_clear(&scratch);
+}
+
 /* In memory of exactly its size, so that a look beyond its end is seen. */
 static enum status read_exactly(struct str text)
 {

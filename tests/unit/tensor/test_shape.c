@@ -9,6 +9,12 @@ TEST(products_are_checked)
     EXPECT(!shape_element_count((int64_t[]){2, -1}, 2, &count));
     EXPECT(!shape_element_count((int64_t[]){INT64_MAX, 2}, 2, &count));
     EXPECT(shape_element_count((int64_t[]){INT64_MAX, 2, 0}, 3, &count) && count == 0);
+    EXPECT(!shape_element_count((int64_t[]){0, -1}, 2, &count));
+    EXPECT(shape_element_count((int64_t[]){0, 5}, 2, &count) && count == 0);
+    EXPECT(shape_element_count((int64_t[]){32767, 32767, 32767, 32767}, 4, &count) &&
+           count == INT64_C(32767) * 32767 * 32767 * 32767);
+    EXPECT(!shape_element_count((int64_t[]){32767, 32767, 32767, 32767, 32767}, 5, &count));
+    EXPECT(shape_element_count((int64_t[]){32768, 2}, 2, &count) && count == 65536);
 }
 
 TEST(minus_one_matches_anything)
