@@ -5,6 +5,7 @@
 #include "loop/mailbox.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -15,29 +16,37 @@ enum status mailbox_init(struct mailbox *mailbox, struct error *err)
     mailbox->oldest = NULL;
     mailbox->event_descriptor = descriptor;
     atomic_init(&mailbox->newest, NULL);
+    atomic_init(&mailbox->posting, 0);
     return STATUS_OK;
 }
 
 void mailbox_clear(struct mailbox *mailbox)
 {
+    while (atomic_load_explicit(&mailbox->posting, memory_order_acquire) > 0) sched_yield();
     if (mailbox->event_descriptor >= 0) (void)close(mailbox->event_descriptor);
     mailbox->event_descriptor = -1;
+}
+
+static void ring(int descriptor)
+{
+    /* EAGAIN would mean that the counter is full: then the receiver is awake anyway. */
+    uint64_t one = 1;
+    while (write(descriptor, &one, sizeof one) < 0 && errno == EINTR) {
+    }
 }
 
 void mailbox_post(struct mailbox *mailbox, struct mail *mail)
 {
     assert(mail->receive);
+    /* The mail may be received before we ring, and the receiver be gone but for this count. */
+    atomic_fetch_add_explicit(&mailbox->posting, 1, memory_order_relaxed);
     struct mail *newest = atomic_load_explicit(&mailbox->newest, memory_order_relaxed);
-    int descriptor = mailbox->event_descriptor; /* the mail may be received before we ring */
     do {
         mail->next = newest;
     } while (!atomic_compare_exchange_weak_explicit(&mailbox->newest, &newest, mail,
                                                     memory_order_release, memory_order_relaxed));
-    if (newest) return;
-    /* EAGAIN would mean that the counter is full: then the receiver is awake anyway. */
-    uint64_t one = 1;
-    while (write(descriptor, &one, sizeof one) < 0 && errno == EINTR) {
-    }
+    if (!newest) ring(mailbox->event_descriptor);
+    atomic_fetch_sub_explicit(&mailbox->posting, 1, memory_order_release);
 }
 
 /* Takes all that was posted; the newest comes first, so turn it round. */

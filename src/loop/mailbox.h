@@ -34,6 +34,7 @@ struct mail {
 /* The posters' and the receiver's parts lie on lines of their own. */
 struct mailbox {
     _Alignas(64) _Atomic(struct mail *) newest; /* posted and not yet fetched, newest first */
+    _Atomic uint32_t posting;                   /* threads inside mailbox_post */
     _Alignas(64) struct mail *oldest;           /* fetched, oldest first; the receiver's */
     int event_descriptor;
 };
@@ -41,8 +42,8 @@ struct mailbox {
 /* The caller's memory. Fails if there is no descriptor left. */
 enum status mailbox_init(struct mailbox *mailbox, struct error *err) FALLIBLE;
 
-/* No thread posts any more. Mail that was not received stays with its posters' objects: receive it
- * before. */
+/* No thread begins to post any more; one whose mail was received before it has rung is waited for.
+ * Mail that was not received stays with its posters' objects: receive it before. */
 void mailbox_clear(struct mailbox *mailbox);
 
 /* Any thread; never blocks. The mail is on one mailbox at most, and `receive` is set. */

@@ -84,3 +84,36 @@ TEST(a_burst_rings_once_and_is_received_in_parts)
     EXPECT_INT(calls, 11);
     mailbox_clear(&mailbox);
 }
+
+static void *post_once(void *context)
+{
+    mailbox_post(&mailbox, context);
+    return NULL;
+}
+
+static void receive_nothing(struct mail *mail UNUSED)
+{
+    received++;
+}
+
+/* The receiver may take the mail before its poster rings; nothing may ring after the end. */
+TEST(the_end_waits_for_a_poster_that_has_not_rung)
+{
+    for (int i = 0; i < 300; i++) {
+        struct error err;
+        struct mail mail = {.receive = receive_nothing};
+        pthread_t poster;
+        received = 0;
+        REQUIRE(mailbox_init(&mailbox, &err) == STATUS_OK);
+        REQUIRE(pthread_create(&poster, NULL, post_once, &mail) == 0);
+        while (received == 0) (void)mailbox_receive(&mailbox, 1);
+        mailbox_clear(&mailbox);
+        /* Most likely the same descriptor, and now somebody else's. */
+        int other = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        REQUIRE(other >= 0);
+        pthread_join(poster, NULL);
+        uint64_t rung;
+        EXPECT(read(other, &rung, sizeof rung) < 0);
+        (void)close(other);
+    }
+}
