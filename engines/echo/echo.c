@@ -318,7 +318,8 @@ static enum slipway_status misbehave(struct slipway_model *model,
     unsigned long long call = atomic_fetch_add(&model->calls, 1) + 1;
     sleep_us(file->delay_us);
     spin_us(file->spin_us);
-    while (file->hang_until[0] && access(file->hang_until, F_OK) != 0) sleep_us(1000);
+    bool hangs = file->hang_until[0] && (!file->hang_negative || has_negative(&inputs[0]));
+    while (hangs && access(file->hang_until, F_OK) != 0) sleep_us(1000);
     if (file->leak_bytes > 0) {
         volatile char *lost = malloc(file->leak_bytes);
         for (uint64_t i = 0; lost && i < file->leak_bytes; i += 4096) lost[i] = 1;

@@ -14,6 +14,7 @@
  *   fail_instance EXHAUSTED           # making an instance fails
  *   load_delay_us 500                 # loading sleeps
  *   hang_until /tmp/file              # execute waits until the file exists
+ *   hang_negative 1                   # only if input 0 holds a negative number
  *   leak_bytes 1000                   # each execute loses memory
  *   nan                               # floating-point outputs are NaN
  *   malformed shape                   # or: type, size, count, data, rank: a result against the ABI
@@ -55,7 +56,8 @@ struct echo_file {
     struct echo_tensor outputs[ECHO_TENSORS_MAX];
     size_t input_count, output_count;
     uint64_t delay_us, spin_us, load_delay_us, leak_bytes, weight_bytes;
-    uint64_t fail_every;                                                      /* 0: never */
+    uint64_t hang_negative; /* 0: each execute hangs */
+    uint64_t fail_every;    /* 0: never */
     enum slipway_status fail_status, fail_negative, fail_load, fail_instance; /* OK: does not */
     enum echo_malformed malformed;
     bool nan;

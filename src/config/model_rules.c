@@ -150,9 +150,11 @@ static enum status check_batching(struct model_config *config, struct error *err
     if (config->max_batch_size == 0)
         model_config_warn(config, "dynamic_batching has no effect on batches while max_batch_size "
                                   "is 0");
-    if (batching->preserve_ordering)
-        model_config_warn(config, "dynamic_batching: preserve_ordering has no effect: answers of "
-                                  "one connection are always in order, others are independent");
+    if (batching->preserve_ordering && batching->priority_levels > 1)
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "dynamic_batching: preserve_ordering goes with one priority level, not %llu: "
+                    "an urgent request could not be answered before an earlier one",
+                    (unsigned long long)batching->priority_levels);
     for (size_t i = 0; i < batching->preferred_batch_size.count; i++) {
         int32_t size = batching->preferred_batch_size.items[i];
         if (size >= 1 && size <= MAX(config->max_batch_size, 1)) continue;

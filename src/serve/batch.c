@@ -53,6 +53,21 @@ static uint32_t level_of(const struct batch_policy *policy, uint32_t priority)
     return MIN(priority, policy->level_count) - 1;
 }
 
+static inline void arrive(const struct batch_policy *policy, struct batch_item *item,
+                          uint32_t level, uint64_t now_ns)
+{
+    item->level = level;
+    item->delayed = false;
+    item->arrived_ns = now_ns;
+    item->expires_ns =
+        expiry_ns(now_ns, timeout_us(policy, &policy->levels[level], item->timeout_us));
+}
+
+void batch_item_arrive(const struct batch_queue *queue, struct batch_item *item, uint64_t now_ns)
+{
+    arrive(queue->policy, item, level_of(queue->policy, item->priority), now_ns);
+}
+
 bool batch_queue_add(struct batch_queue *queue, struct batch_item *item, uint64_t now_ns)
 {
     const struct batch_policy *policy = queue->policy;
@@ -60,10 +75,7 @@ bool batch_queue_add(struct batch_queue *queue, struct batch_item *item, uint64_
     const struct batch_level *level = &policy->levels[index];
     if (policy->size_max && queue->count >= policy->size_max) return false;
     if (level->size_max && queue->counts[index] >= level->size_max) return false;
-    item->level = index;
-    item->delayed = false;
-    item->arrived_ns = now_ns;
-    item->expires_ns = expiry_ns(now_ns, timeout_us(policy, level, item->timeout_us));
+    arrive(policy, item, index, now_ns);
     list_add_last(&queue->waiting[index], &item->link);
     queue->count++;
     queue->counts[index]++;

@@ -89,7 +89,11 @@ void batch_policy_init(struct batch_policy *policy, int64_t rows_max, uint32_t s
 
 void batch_queue_init(struct batch_queue *queue, const struct batch_policy *policy);
 
-/* Queues the item and sets its expires_ns; false if the queue or its level is full. */
+/* Sets what follows from the moment and the policy (arrived_ns, expires_ns, level), queues nothing.
+ */
+void batch_item_arrive(const struct batch_queue *queue, struct batch_item *item, uint64_t now_ns);
+
+/* batch_item_arrive, and queues the item; false if the queue or its level is full. */
 bool batch_queue_add(struct batch_queue *queue, struct batch_item *item, uint64_t now_ns) FALLIBLE;
 
 /* Takes a waiting item out: cancelled, or its time-out fired. */

@@ -28,6 +28,8 @@ struct serve_lane *serve_lane_new(struct serve *serve, struct loop *loop)
     lane->loop = loop;
     list_init(&lane->ready);
     list_init(&lane->hits);
+    list_init(&lane->orphans);
+    list_init(&lane->flushes);
     deadlines_init(&lane->deadlines);
     execute_memory_init(&lane->memory);
     execute_memory_init(&lane->views);
@@ -43,6 +45,7 @@ void serve_lane_free(struct serve_lane *lane)
 {
     if (!lane) return;
     assert(counter_get(&lane->in_flight) == 0 && lane->held_count == 0);
+    assert(lane->flights.count == 0);
     pthread_mutex_lock(&lane->serve->mutex);
     lane->serve->lanes[lane->index] = NULL;
     pthread_mutex_unlock(&lane->serve->mutex);
@@ -132,6 +135,9 @@ void serve_model_release(struct serve_model *model)
 {
     assert(model->holds > 0);
     if (--model->holds > 0 || LIKELY(!model->retired)) return;
+    /* What it was listed for is gone with its last call, and soon the model is as well. */
+    list_remove(&model->ready_link);
+    list_remove(&model->flush_link);
     model->retired = false;
     model_unref(model->model);
 }
@@ -195,20 +201,36 @@ static void watch_deadline(struct serve_lane *lane, struct serve_call *call, uin
 /* Out of whatever queue it waits in; false if it is running. */
 static bool take_out(struct serve_call *call)
 {
-    if (call->handed_over) return runners_remove(call->model->model->runners, call);
-    if (call->state != SERVE_CALL_WAITING) return false;
-    if (call->cached)
-        list_remove(&call->item.link);
-    else
-        batch_queue_remove(&call->model->queue, &call->item);
+    if (call->handed_over && !(call->special && call->parked)) /* `state` is its runners' */
+        return runners_remove(call->model->model->runners, call);
+    switch (call->state) {
+    case SERVE_CALL_WAITING:
+        if (call->cached)
+            list_remove(&call->item.link);
+        else
+            batch_queue_remove(&call->model->queue, &call->item);
+        break;
+    case SERVE_CALL_FOLLOWING: list_remove(&call->item.link); break;
+    case SERVE_CALL_PARKED: break;
+    case SERVE_CALL_IDLE:
+    case SERVE_CALL_QUEUED:
+    case SERVE_CALL_RUNNING: return false;
+    }
     call->state = SERVE_CALL_IDLE;
     return true;
+}
+
+/* False for one that no longer waits for an engine, or waits for one that has begun. */
+static bool may_expire(const struct serve_call *call)
+{
+    if (LIKELY(!call->special)) return true;
+    return !call->parked && flight_may_expire(call);
 }
 
 static void look_at(struct serve_lane *lane, struct serve_call *call, uint64_t now_ns)
 {
     bool late = call->deadline_ns != 0 && now_ns >= call->deadline_ns;
-    bool waited = take_out(call);
+    bool waited = (late || may_expire(call)) && take_out(call);
     if (!late && !waited) { /* its queue time-out passed, but an engine has it */
         watch_deadline(lane, call, now_ns);
         return;
@@ -242,6 +264,7 @@ void lane_answer(struct serve_lane *lane, struct serve_call *call, enum status s
     if (call->answered) return;
     call->answered = true;
     deadlines_remove(&lane->deadlines, &call->deadline);
+    if (UNLIKELY(call->special)) order_leave(lane, call);
     call->on_done(call, status, err);
 }
 
@@ -256,15 +279,24 @@ void lane_reject(struct serve_lane *lane, struct serve_call *call, enum status s
     lane_answer(lane, call, status, &err);
 }
 
+/* Everything beyond the plain way from queue to engine. */
+static void let_go_of_special(struct serve_lane *lane, struct serve_call *call)
+{
+    flight_leave(lane, call);
+    order_leave(lane, call);
+    order_forget(call);
+    cache_let_go(call);
+}
+
 void lane_let_go(struct serve_lane *lane, struct serve_call *call)
 {
     struct serve_model *model = call->model;
     assert(call->answered && call->deadline.place == 0);
+    if (UNLIKELY(call->special)) let_go_of_special(lane, call);
     call->state = SERVE_CALL_IDLE;
     counter_subtract(&lane->in_flight, 1);
     counter_subtract(&lane->bytes, call->input_bytes);
     counter_subtract(&model->statistics->in_flight, 1);
-    if (UNLIKELY(call->cached || call->cache_key)) cache_let_go(call);
     call->on_release(call);
     serve_model_release(model);
 }
@@ -276,6 +308,15 @@ static enum status refuse(struct serve_call *call, enum statistics_rejection rea
     return fail(err, status, "%s", message);
 }
 
+static void prepare_special(struct serve_call *call)
+{
+    call->shares = false;
+    call->runs_alone = false;
+    call->flight = NULL;
+    call->parked = NULL;
+    list_init(&call->order_link);
+}
+
 static void prepare(struct serve_lane *lane, struct serve_call *call)
 {
     const struct model *model = call->model->model;
@@ -283,6 +324,8 @@ static void prepare(struct serve_lane *lane, struct serve_call *call)
     call->deadline.place = 0;
     call->cached = NULL;
     call->cache_key = NULL;
+    call->special = model->settings.caches || model->settings.keeps_order;
+    if (UNLIKELY(call->special)) prepare_special(call);
     call->handed_over = false;
     call->answered = false;
     call->counted = false;
@@ -300,7 +343,6 @@ static void prepare(struct serve_lane *lane, struct serve_call *call)
 static void count_in(struct serve_lane *lane, struct serve_call *call)
 {
     struct serve_model *model = call->model;
-    call->state = SERVE_CALL_WAITING;
     model->holds++;
     counter_add(&lane->in_flight, 1);
     counter_add(&lane->bytes, call->input_bytes);
@@ -308,9 +350,44 @@ static void count_in(struct serve_lane *lane, struct serve_call *call)
     if (UNLIKELY(lane->running)) loop_run_again(lane->loop);
 }
 
-enum status serve_submit(struct serve_lane *lane, struct serve_call *call, struct error *err)
+void lane_wake(struct serve_lane *lane)
+{
+    if (lane->running)
+        loop_run_again(lane->loop);
+    else
+        loop_hurry(lane->loop);
+}
+
+bool lane_enqueue(struct serve_lane *lane, struct serve_call *call, uint64_t now_ns)
 {
     struct serve_model *model = call->model;
+    if (UNLIKELY(!batch_queue_add(&model->queue, &call->item, now_ns))) return false;
+    call->state = SERVE_CALL_WAITING;
+    if (!list_is_linked(&model->ready_link)) list_add_last(&lane->ready, &model->ready_link);
+    return true;
+}
+
+/* Finds the answer in the cache or waits behind a call like it, or else waits to be run. */
+static bool enqueue_special(struct serve_lane *lane, struct serve_call *call, uint64_t now_ns)
+{
+    const struct model_settings *settings = &call->model->model->settings;
+    if (settings->keeps_order && !order_enter(call)) return false;
+    if (settings->caches && cache_find(lane->serve->cache, call)) {
+        call->shares = true;
+        call->state = SERVE_CALL_WAITING;
+        call->item.level = 0; /* it waits for no engine, so for no time-out */
+        call->item.expires_ns = 0;
+        list_add_last(&lane->hits, &call->item.link);
+        return true;
+    }
+    if (settings->caches && flight_follow(lane, call, now_ns)) return true;
+    if (lane_enqueue(lane, call, now_ns)) return true;
+    let_go_of_special(lane, call);
+    return false;
+}
+
+enum status serve_submit(struct serve_lane *lane, struct serve_call *call, struct error *err)
+{
     uint64_t now_ns = loop_now_ns(lane->loop);
     prepare(lane, call);
     call->times.queued_ns = now_ns;
@@ -320,17 +397,10 @@ enum status serve_submit(struct serve_lane *lane, struct serve_call *call, struc
     if (UNLIKELY(call->input_bytes > lane->serve->bytes_per_lane - counter_get(&lane->bytes)))
         return refuse(call, STATISTICS_REJECTED_BYTES_IN_FLIGHT, STATUS_EXHAUSTED,
                       "too many bytes of inputs in flight, try again later", err);
-    if (UNLIKELY(model->model->settings.caches) && cache_find(lane->serve->cache, call)) {
-        list_add_last(&lane->hits, &call->item.link);
-        count_in(lane, call);
-        return STATUS_OK;
-    }
-    if (UNLIKELY(!batch_queue_add(&model->queue, &call->item, now_ns))) {
-        cache_let_go(call);
+    if (UNLIKELY(call->special ? !enqueue_special(lane, call, now_ns)
+                               : !lane_enqueue(lane, call, now_ns)))
         return refuse(call, STATISTICS_REJECTED_QUEUE_FULL, STATUS_UNAVAILABLE,
                       "Exceeds maximum queue size", err);
-    }
-    if (!list_is_linked(&model->ready_link)) list_add_last(&lane->ready, &model->ready_link);
     count_in(lane, call);
     if (UNLIKELY((call->item.expires_ns | call->deadline_ns) != 0)) watch_deadline(lane, call, 0);
     return STATUS_OK;
@@ -344,6 +414,7 @@ void serve_cancel(struct serve_lane *lane, struct serve_call *call)
     uint64_t total_ns = loop_now_ns(lane->loop) - call->times.received_ns;
     statistics_add_rejection(call->model->statistics, STATISTICS_REJECTED_CANCELLED, total_ns);
     call->counted = true;
+    if (UNLIKELY(call->special)) order_leave(lane, call);
     if (take_out(call)) lane_let_go(lane, call);
 }
 

@@ -11,6 +11,8 @@
 
 #include "base/counter.h"
 #include "loop/loop.h"
+#include "serve/flight.h"
+#include "serve/order.h"
 #include "serve/plan.h"
 #include "serve/runner.h"
 
@@ -23,6 +25,9 @@ struct serve_lane {
     _Atomic(struct plan *) next_plan; /* published and not adopted yet; holds a reference */
     struct list ready;                /* serve_models with waiting calls, by ready_link */
     struct list hits;                 /* calls answered by the cache, by item.link */
+    struct list orphans;              /* calls whose leader is gone, by item.link */
+    struct list flushes;              /* serve_models with parked answers to give, by flush_link */
+    struct flights flights;
     struct deadlines deadlines;
     struct loop_timer timer; /* for the earliest of them */
     struct execute_memory memory;
@@ -61,7 +66,20 @@ void lane_let_go(struct serve_lane *lane, struct serve_call *call);
 void lane_reject(struct serve_lane *lane, struct serve_call *call, enum status status,
                  enum statistics_rejection reason, const char *message);
 
+/* Has the RUN phase come round, in this turn or at once in the next. Lane's thread. */
+void lane_wake(struct serve_lane *lane);
+
+/* Has the call wait in its model's queue; false if that is full. */
+bool lane_enqueue(struct serve_lane *lane, struct serve_call *call, uint64_t now_ns) FALLIBLE;
+
 /* --- turn.c --- */
+
+/* `calls` like this one, answered at `done_ns`. */
+void lane_count(const struct serve_call *call, uint64_t calls, enum status status,
+                uint64_t done_ns);
+
+/* Answers a call with what it shows of somebody else's run, or parks it. */
+void lane_deliver_shared(struct serve_lane *lane, struct serve_call *call);
 
 loop_hook_function lane_run;
 mail_receive_function lane_receive_part;

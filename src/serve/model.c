@@ -73,6 +73,8 @@ static enum status make_lanes(struct model *model, struct error *err)
         lane->model = model;
         batch_queue_init(&lane->queue, &model->settings.policy);
         list_init(&lane->ready_link);
+        list_init(&lane->order);
+        list_init(&lane->flush_link);
         lane->statistics = statistics_new((uint64_t)model->settings.policy.rows_max);
         if (!lane->statistics)
             return fail(err, STATUS_EXHAUSTED, "no memory for model '%s'", model->name);

@@ -31,6 +31,9 @@ struct serve_model {
     struct model *model;
     struct batch_queue queue; /* calls of this turn, or left over from the last */
     struct list ready_link;   /* on the lane's list while something waits */
+    struct list order;        /* calls by submission, by order_link; if the order is kept */
+    struct list flush_link;   /* on the lane's list while the first of them is parked */
+    uint32_t ordered_count;   /* in `order` */
     uint32_t holds;           /* calls in flight, and serve_model_hold */
     uint32_t generation;      /* of the newest plan that has it */
     bool retired;             /* in no plan any more; the holds keep one reference */
@@ -47,6 +50,7 @@ struct model_settings {
     uint32_t instance_count;
     bool shapes_vary; /* calls may differ in their shapes or in which inputs they bring */
     bool caches;      /* response_cache.enable */
+    bool keeps_order; /* dynamic_batching.preserve_ordering */
 };
 
 struct model_labels {

@@ -285,6 +285,14 @@ bool runners_remove(struct runners *runners, struct serve_call *call)
     return waiting;
 }
 
+bool runners_has_waiting(struct runners *runners, const struct serve_call *call)
+{
+    pthread_mutex_lock(&runners->mutex);
+    bool waiting = call->state == SERVE_CALL_QUEUED;
+    pthread_mutex_unlock(&runners->mutex);
+    return waiting;
+}
+
 uint32_t runners_stuck(const struct runners *runners, uint64_t since_ns)
 {
     uint32_t stuck = 0;

@@ -65,6 +65,9 @@ enum status runners_add(struct runners *runners, struct list *calls, uint64_t no
 /* Takes a call out. False if it is with an engine already: it will come back by message. */
 bool runners_remove(struct runners *runners, struct serve_call *call);
 
+/* True if a call that was handed over is not with an engine yet. */
+bool runners_has_waiting(struct runners *runners, const struct serve_call *call);
+
 /* How many runners have been in one engine call since before `since_ns`. Any thread. */
 uint32_t runners_stuck(const struct runners *runners, uint64_t since_ns);
 /* Calls in the queue now. Any thread. */

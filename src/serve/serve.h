@@ -34,6 +34,10 @@
  * after another, inline for at most options.inline_turn_max_ns per turn; what is left waits for the
  * next turn, so that models and connections stay fair to each other.
  *
+ * Alike and in order. Of calls that ask the same of a model with a response cache, one runs and the
+ * others of its lane get its answer (flight.h). A model whose dynamic_batching has
+ * preserve_ordering answers the calls of one lane in the order they were submitted (order.h).
+ *
  * Failures. An engine's failure is the error of the calls in that batch, and of those only: a batch
  * refused with INVALID_ARGUMENT is run again row by row once, so that one poisoned request does not
  * fail its neighbours. An engine that hangs on a runner holds its own model only: deadlines and
@@ -190,6 +194,8 @@ bool serve_model_ready(struct serve_lane *lane, struct str name, struct str vers
 
 struct serve_call;
 struct serve_cached;
+struct serve_parked;
+struct flight;
 
 /*
  * The answer, on the lane's thread, at most once. On STATUS_OK call->outputs holds one tensor per
@@ -212,9 +218,11 @@ struct serve_times {
 
 enum serve_call_state {
     SERVE_CALL_IDLE,
-    SERVE_CALL_WAITING, /* in the lane */
-    SERVE_CALL_QUEUED,  /* in the runners' queue, which their lock guards */
-    SERVE_CALL_RUNNING, /* with an engine */
+    SERVE_CALL_WAITING,   /* in the lane */
+    SERVE_CALL_QUEUED,    /* in the runners' queue, which their lock guards */
+    SERVE_CALL_RUNNING,   /* with an engine */
+    SERVE_CALL_FOLLOWING, /* behind a call that asks the same */
+    SERVE_CALL_PARKED,    /* its answer is there, and waits for that of an earlier call */
 };
 
 /* serve_call_init, set what the first part needs, submit. */
@@ -231,7 +239,7 @@ struct serve_call {
     /* Valid inside on_done. */
     const struct slipway_tensor *outputs;
     size_t output_count;
-    int64_t batch_rows; /* rows of the engine call it was part of; 0: from the cache */
+    int64_t batch_rows; /* rows of the engine call that made the answer; 0: from the cache */
 
     /* serve's own. */
     struct serve_lane *lane;
@@ -243,8 +251,14 @@ struct serve_call {
     uint8_t *cache_key;
     enum serve_call_state state; /* once handed over: under the runners' lock */
     bool handed_over;
-    bool answered; /* or cancelled: only on_release is left to come */
-    bool counted;  /* as a rejection */
+    bool answered;         /* or cancelled: only on_release is left to come */
+    bool counted;          /* as a rejection */
+    bool special;          /* its model caches or keeps the order; only then the rest is set */
+    bool shares;           /* answered by the cache, or with the call that it follows */
+    bool runs_alone;       /* what it followed has failed */
+    struct flight *flight; /* that it leads or follows */
+    struct serve_parked *parked; /* its answer, if it is PARKED */
+    struct list order_link;      /* by submission, if its model keeps the order */
 };
 
 /* Without priority, time-out and deadline; everything else is the caller's to set, or serve's. */

@@ -93,6 +93,7 @@ static enum status read_scheduling(struct model *model, struct error *err)
     if (config->slipway) settings->placement.mode = (enum placement_mode)config->slipway->placement;
     if (config->dynamic_batching)
         TRY(read_batching(&settings->policy, config->dynamic_batching, err));
+    settings->keeps_order = config->dynamic_batching && config->dynamic_batching->preserve_ordering;
     /* A batch waits for company from all lanes, so on the runners; inline nothing ever waits. */
     if (settings->placement.mode == PLACEMENT_INLINE) settings->policy.delay_ns = 0;
     if (settings->policy.delay_ns > 0) settings->placement.mode = PLACEMENT_RUNNER;

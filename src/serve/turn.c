@@ -23,20 +23,56 @@ struct outcome {
     uint64_t end_ns;
 };
 
-static void answer(struct serve_lane *lane, struct serve_call *call, const struct outcome *outcome)
+/* True if the call's part of the answer was given; false if it is parked, its link free. */
+static bool deliver(struct serve_lane *lane, struct serve_call *call, enum status status,
+                    const struct error *err)
+{
+    if (call->answered) return true;
+    if (!order_may_answer(call)) {
+        order_park(call, status, err);
+        return false;
+    }
+    lane_answer(lane, call, status, err);
+    return true;
+}
+
+/* Of a model that caches or keeps the order. What `call` got, its followers get, also if it has
+ * been answered otherwise in the meantime. */
+static bool answer_special(struct serve_lane *lane, struct serve_call *call,
+                           const struct outcome *outcome)
+{
+    struct flight *flight = flight_land(lane, call);
+    if (outcome->status == STATUS_OK && (flight || !call->answered)) {
+        execute_view(&call->model->model->plan, outcome->result, outcome->rows, call, &lane->views);
+        if (call->cache_key) cache_store(lane->serve->cache, call);
+    }
+    const struct flight_answer shown = {.status = outcome->status,
+                                        .outputs = call->outputs,
+                                        .output_count = call->output_count,
+                                        .batch_rows = outcome->rows,
+                                        .start_ns = outcome->start_ns,
+                                        .end_ns = outcome->end_ns};
+    bool given = deliver(lane, call, outcome->status, outcome->error);
+    flight_answer(lane, flight, &shown);
+    return given;
+}
+
+/* False if the call is parked: it comes back by itself. */
+static bool answer(struct serve_lane *lane, struct serve_call *call, const struct outcome *outcome)
 {
     const struct model *model = call->model->model;
     call->times.compute_start_ns = outcome->start_ns;
     call->times.compute_end_ns = outcome->end_ns;
     call->batch_rows = outcome->rows;
-    if (call->answered) return;
+    if (UNLIKELY(call->special)) return answer_special(lane, call, outcome);
+    if (call->answered) return true;
     if (UNLIKELY(outcome->status != STATUS_OK)) {
         lane_answer(lane, call, outcome->status, outcome->error);
-        return;
+        return true;
     }
     execute_view(&model->plan, outcome->result, outcome->rows, call, &lane->views);
-    if (UNLIKELY(call->cache_key)) cache_store(lane->serve->cache, call);
     lane_answer(lane, call, STATUS_OK, NULL);
+    return true;
 }
 
 /* --- results that stay ---------------------------------------------------------------------- */
@@ -53,6 +89,11 @@ struct serve_outputs *serve_outputs_hold(struct serve_call *call)
 {
     struct serve_lane *lane = call->lane;
     if (call->cached) return NULL;
+    if (UNLIKELY(call->special) && call->parked) {
+        struct serve_outputs *held = order_outputs(call);
+        held->references++;
+        return held;
+    }
     assert(lane->shown && call->outputs);
     if (!lane->held) {
         lane->held = MEM_NEW(struct serve_outputs);
@@ -101,14 +142,27 @@ static void end_result(struct serve_lane *lane, const struct outcome *outcome,
     }
 }
 
-/* `calls` like this one. `done_ns`: after the last answer was encoded. */
-static void count_calls(const struct serve_call *call, uint64_t calls, enum status status,
-                        uint64_t done_ns)
+/* Answered without a run of its own: by the cache, or with the call that it followed. */
+static void count_shared(const struct serve_call *call, uint64_t total_ns)
+{
+    struct statistics *statistics = call->model->statistics;
+    statistics_duration_add(&statistics->cache_hit, 1, total_ns);
+    statistics_duration_add(&statistics->success, 1, total_ns);
+    histogram_add(&statistics->total_time, total_ns, 1);
+}
+
+/* `done_ns`: after the last answer was encoded. */
+void lane_count(const struct serve_call *call, uint64_t calls, enum status status, uint64_t done_ns)
 {
     struct statistics *statistics = call->model->statistics;
     uint64_t total_ns = done_ns - call->times.received_ns;
+    if (UNLIKELY(call->counted)) return;
     if (UNLIKELY(status != STATUS_OK)) {
         for (uint64_t i = 0; i < calls; i++) statistics_add_failure(statistics, total_ns);
+        return;
+    }
+    if (UNLIKELY(call->special) && call->shares) {
+        count_shared(call, total_ns);
         return;
     }
     uint64_t start_ns = MAX(call->times.compute_start_ns, call->times.queued_ns);
@@ -136,16 +190,16 @@ static void count_all(struct list *calls, enum status status, uint64_t done_ns)
             count++;
             continue;
         }
-        if (first) count_calls(first, count, status, done_ns);
+        if (first) lane_count(first, count, status, done_ns);
         first = call;
         count = 1;
     }
-    if (first) count_calls(first, count, status, done_ns);
+    if (first) lane_count(first, count, status, done_ns);
 }
 
 static void answer_all(struct serve_lane *lane, struct list *calls, const struct outcome *outcome)
 {
-    LIST_EACH(link, calls) answer(lane, call_of(link), outcome);
+    LIST_EACH_SAFE(link, calls) answer(lane, call_of(link), outcome); /* takes out what it parks */
 }
 
 static void let_all_go(struct serve_lane *lane, struct list *calls, enum status status,
@@ -260,15 +314,15 @@ static void answer_singles(struct serve_lane *lane, struct serve_model *model,
                                   .start_ns = start_ns + i * each_ns,
                                   .end_ns = start_ns + (i + 1) * each_ns};
         show_result(lane, &singles->results[i]);
-        answer(lane, singles->calls[i], &outcome);
+        if (!answer(lane, singles->calls[i], &outcome)) singles->calls[i] = NULL;
         end_result(lane, &outcome, &singles->results[i], NULL);
         count_execution(model, &outcome, 1, 0, outcome.end_ns);
     }
     uint64_t done_ns = clock_monotonic_ns();
     observe(model, each_ns, done_ns);
     for (size_t i = 0; i < singles->count; i++) {
-        if (!singles->calls[i]->counted)
-            count_calls(singles->calls[i], 1, singles->statuses[i], done_ns);
+        if (UNLIKELY(!singles->calls[i])) continue;
+        lane_count(singles->calls[i], 1, singles->statuses[i], done_ns);
         lane_let_go(lane, singles->calls[i]);
     }
 }
@@ -351,25 +405,37 @@ static void hand_over(struct serve_lane *lane, struct serve_model *model)
         reject_all(lane, &calls, status, STATISTICS_REJECTED_QUEUE_FULL, err.message);
 }
 
+void lane_deliver_shared(struct serve_lane *lane, struct serve_call *call)
+{
+    if (!deliver(lane, call, STATUS_OK, NULL)) return;
+    lane_count(call, 1, STATUS_OK, clock_monotonic_ns());
+    lane_let_go(lane, call);
+}
+
 static void answer_hits(struct serve_lane *lane)
 {
     struct list hits, *link;
     list_init(&hits);
     list_move_all(&hits, &lane->hits);
     while ((link = list_take_first(&hits))) {
-        struct serve_call *call = call_of(link);
-        call->state = SERVE_CALL_RUNNING;
-        cache_show(call);
-        lane_answer(lane, call, STATUS_OK, NULL);
-        uint64_t total_ns = clock_monotonic_ns() - call->times.received_ns;
-        struct statistics *statistics = call->model->statistics;
-        if (!call->counted) {
-            statistics_duration_add(&statistics->cache_hit, 1, total_ns);
-            statistics_duration_add(&statistics->success, 1, total_ns);
-            histogram_add(&statistics->total_time, total_ns, 1);
-        }
-        lane_let_go(lane, call);
+        call_of(link)->state = SERVE_CALL_RUNNING;
+        cache_show(call_of(link));
+        lane_deliver_shared(lane, call_of(link));
     }
+}
+
+/* What is left to do for calls that do not simply run; not much, most of the time. */
+static void run_special(struct serve_lane *lane)
+{
+    answer_hits(lane);
+    order_flush(lane);
+    flight_run_orphans(lane);
+}
+
+static bool has_special(const struct serve_lane *lane)
+{
+    return !list_is_empty(&lane->hits) || !list_is_empty(&lane->flushes) ||
+           !list_is_empty(&lane->orphans);
 }
 
 /*
@@ -380,9 +446,10 @@ void lane_run(void *context)
 {
     struct serve_lane *lane = context;
     struct list ready, *link;
-    if (LIKELY(list_is_empty(&lane->ready) && list_is_empty(&lane->hits))) return;
+    bool special = has_special(lane);
+    if (LIKELY(list_is_empty(&lane->ready) && !special)) return;
     lane->running = true;
-    answer_hits(lane);
+    if (UNLIKELY(special)) run_special(lane);
     list_init(&ready);
     list_move_all(&ready, &lane->ready);
     while ((link = list_take_first(&ready))) {

@@ -80,7 +80,7 @@ TEST(protobuf_text_is_read_whole)
     model_config_free(config);
 }
 
-TEST(preserve_ordering_is_warned_of_by_name)
+TEST(preserve_ordering_is_taken_but_not_with_priorities)
 {
     struct error err;
     struct model_config *config;
@@ -88,11 +88,13 @@ TEST(preserve_ordering_is_warned_of_by_name)
                                         "true }"),
                                     MODEL_CONFIG_PBTXT, "file", &config, &err),
                   STATUS_OK, err);
-    bool told = false;
-    for (size_t i = 0; i < config->warnings.count; i++)
-        told = told || strstr(config->warnings.items[i], "preserve_ordering has no effect");
-    EXPECT(told);
+    EXPECT(config->dynamic_batching->preserve_ordering);
+    EXPECT_INT(config->warnings.count, 0);
     model_config_free(config);
+    EXPECT_TEXT(PBTXT("max_batch_size: 4\ndynamic_batching { preserve_ordering: true "
+                      "priority_levels: 2 default_priority_level: 1 }"),
+                "file: dynamic_batching: preserve_ordering goes with one priority level, not 2: an "
+                "urgent request could not be answered before an earlier one");
 }
 
 TEST(protobuf_text_errors_tell_the_place)
