@@ -166,6 +166,7 @@ static void batch_fail(struct list *batch, const struct error *err)
 static void chain_run(struct database_task *chain, struct database_session *session)
 {
     struct error err;
+    session->busy = false;
     for (struct database_task *task = chain; task; task = task->together) {
         task->status = task->run(task, session, &err);
         if (task->status == STATUS_OK) continue;
@@ -201,10 +202,11 @@ static enum status commit(struct database_thread *thread, struct error *err)
     return status;
 }
 
-/* A chain in a transaction of its own: its failure is its own. */
-static void chain_transact(struct database_thread *thread, struct database_task *chain)
+/* A chain in a transaction of its own. */
+static void chain_try(struct database_thread *thread, struct database_task *chain)
 {
     struct error err;
+    thread->session.busy = false;
     if (begin(&thread->session, &err) != STATUS_OK) {
         chain_fail(chain, &err);
         return;
@@ -216,16 +218,32 @@ static void chain_transact(struct database_thread *thread, struct database_task 
         chain_fail(chain, &err);
 }
 
-/* All chains in one transaction; false if a write failed: it was rolled back. */
-static bool batch_run(struct database_thread *thread, struct list *batch)
+/* As above, again while others are in its way: its failure is its own. */
+static void chain_transact(struct database_thread *thread, struct database_task *chain)
+{
+    int tries = 0;
+    do chain_try(thread, chain);
+    while (chain->status != STATUS_OK && thread->session.busy && ++tries < DATABASE_TRIES_MAX);
+}
+
+/*
+ * All chains in one transaction; false if a write failed: it was rolled back. What found others in
+ * its way is moved to `later`.
+ */
+static bool batch_run(struct database_thread *thread, struct list *batch, struct list *later)
 {
     struct database_session *session = &thread->session;
-    LIST_EACH(link, batch)
+    LIST_EACH_SAFE(link, batch)
     {
-        chain_run(task_of(link), session);
-        if (!session->dirty) continue;
-        thread->database->ops->rollback(session);
-        return false;
+        struct database_task *chain = task_of(link);
+        chain_run(chain, session);
+        if (session->dirty) {
+            thread->database->ops->rollback(session);
+            return false;
+        }
+        if (chain->status == STATUS_OK || !session->busy) continue;
+        list_remove(link);
+        list_add_last(later, link);
     }
     return true;
 }
@@ -236,12 +254,13 @@ static void batch_fail_if_ok(struct list *batch, const struct error *err)
     if (task_of(link)->status == STATUS_OK) chain_fail(task_of(link), err);
 }
 
-static void batch_transact(struct database_thread *thread, struct list *batch)
+static void batch_transact(struct database_thread *thread, struct list *batch, struct list *later)
 {
     struct error err;
     if (begin(&thread->session, &err) != STATUS_OK)
         batch_fail(batch, &err);
-    else if (!batch_run(thread, batch)) {
+    else if (!batch_run(thread, batch, later)) {
+        list_move_all(batch, later);
         LIST_EACH(link, batch) chain_transact(thread, task_of(link));
     } else if (commit(thread, &err) != STATUS_OK)
         batch_fail_if_ok(batch, &err);
@@ -262,12 +281,14 @@ static void chain_tell(struct database *database, struct database_task *chain)
 static void *thread_run(void *context)
 {
     struct database_thread *thread = context;
-    struct list batch;
+    struct list batch, later;
     list_init(&batch);
-    while (line_take(thread, &batch) > 0) {
-        batch_transact(thread, &batch);
+    list_init(&later);
+    while (!list_is_empty(&batch) || line_take(thread, &batch) > 0) {
+        batch_transact(thread, &batch, &later);
         while (!list_is_empty(&batch))
             chain_tell(thread->database, task_of(list_take_first(&batch)));
+        list_move_all(&batch, &later);
     }
     return NULL;
 }

@@ -24,6 +24,11 @@
  * run again in a transaction of its own. So `run` may be called twice and starts from its inputs
  * each time. A commit that fails fails all its tasks: nothing of them is kept.
  *
+ * Several writers. A `run` that finds what it needs locked by another transaction sets
+ * session->busy and fails: if it wrote nothing, its chain is run in the next transaction, after
+ * this one's commit, and the others are not held up; else, alone, up to DATABASE_TRIES_MAX times.
+ * So whoever already holds a lock need not wait for another, and there are no deadlocks.
+ *
  * Readers: tasks with `reads` go to threads with connections of their own (SQLite's WAL, so they do
  * not wait for the writer) and see what was committed.
  *
@@ -46,6 +51,7 @@ enum {
     DATABASE_CHAIN_MAX = 16,      /* tasks of one chain */
     DATABASE_WRITERS_MAX = 64,
     DATABASE_READERS_MAX = 16,
+    DATABASE_TRIES_MAX = 10, /* of a chain that finds others in its way */
 };
 
 struct database;
@@ -57,6 +63,7 @@ struct database_session {
     struct database *database;
     uint64_t now_ms;  /* of this transaction, or of this run of a chain: see database_now_ms */
     bool dirty;       /* a write failed: only a rollback helps */
+    bool busy;        /* another transaction is in the way: see below */
     void *connection; /* struct sqlite *, struct postgres *; NULL in memory */
 };
 

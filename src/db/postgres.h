@@ -28,6 +28,7 @@ enum status postgres_database_open(const char *connection_string,
                                    const struct database_options *options,
                                    struct database **ret_database, struct error *err) FALLIBLE;
 
+/* A statement says the type of each parameter ($1::bigint, $2::text): a NULL has none. */
 enum postgres_type {
     POSTGRES_NULL,
     POSTGRES_INT, /* bigint */
@@ -74,7 +75,25 @@ enum status postgres_execute(struct database_session *session, const char *sql,
                              const struct postgres_value *values, size_t value_count,
                              int64_t *ret_changed, struct error *err) FALLIBLE;
 
-/* Views are valid until the result is freed. NULL has data NULL, 0. */
+static inline struct postgres_value postgres_double(double value)
+{
+    return (struct postgres_value){.type = POSTGRES_DOUBLE, .number = value};
+}
+static inline struct postgres_value postgres_ints(const int64_t *values, size_t count)
+{
+    return (struct postgres_value){.type = POSTGRES_INT_ARRAY, .integers = values, .count = count};
+}
+static inline struct postgres_value postgres_texts(const struct str *values, size_t count)
+{
+    return (struct postgres_value){.type = POSTGRES_TEXT_ARRAY, .texts = values, .count = count};
+}
+static inline struct postgres_value postgres_blobs(const struct str *values, size_t count)
+{
+    return (struct postgres_value){.type = POSTGRES_BYTES_ARRAY, .texts = values, .count = count};
+}
+
+/* Views are valid until the result is freed. NULL has data NULL, 0. Integers of any width, and
+ * booleans, are read by postgres_int_at. */
 int postgres_rows(const struct postgres_result *result);
 bool postgres_is_null(const struct postgres_result *result, int row, int column);
 int64_t postgres_int_at(const struct postgres_result *result, int row, int column);
@@ -92,13 +111,40 @@ enum status postgres_script(struct database_session *session, const char *sql,
                             struct error *err) FALLIBLE;
 
 /*
+ * What happens with a transaction's end. A hook is found by its owner, made at first need, and gone
+ * with the transaction: `run` right before the commit (a failure rolls back), `end` always, the
+ * last thing on it; `end` frees it. What is noted there counts as a write: checks come before it.
+ *
+ *   struct counts { struct postgres_hook hook; ... };
+ *   counts = (struct counts *)postgres_hook_find(session, owner);
+ *   if (!counts) postgres_hook_add(session, &new_counts(owner)->hook);
+ */
+struct postgres_hook {
+    const void *owner;
+    enum status (*run)(struct postgres_hook *hook, struct database_session *session,
+                       struct error *err);
+    void (*end)(struct postgres_hook *hook);
+    struct postgres_hook *next; /* postgres.c's own */
+};
+struct postgres_hook *postgres_hook_find(struct database_session *session, const void *owner);
+void postgres_hook_add(struct database_session *session, struct postgres_hook *hook);
+
+/*
+ * NOTIFY with the commit, each channel and payload once however often it is asked for. `channel` is
+ * a literal, the payload at most 80 bytes. It counts as a write: checks come before it. When too many differ, one empty payload stands for all.
+ */
+void postgres_notify(struct database_session *session, const char *channel, struct str payload);
+
+/*
  * Calls on_notice(context, channel, payload) on a thread of its own whenever somebody NOTIFYs the
- * channel, and with an empty payload after a reconnect, since notices may have been missed. Ends
- * with the database. One call per channel.
+ * channel, and with an empty payload after each connect, since notices may have been missed. Ends
+ * with the database, or by postgres_unlisten: it is not called any more when that returns. One
+ * listener per channel; the name is copied.
  */
 typedef void postgres_notice_function(void *context, struct str channel, struct str payload);
 enum status postgres_listen(struct database *database, const char *channel,
                             postgres_notice_function *on_notice, void *context,
                             struct error *err) FALLIBLE;
+void postgres_unlisten(struct database *database, const char *channel);
 
 #endif

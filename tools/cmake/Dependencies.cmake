@@ -6,6 +6,7 @@ pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(POSTGRES REQUIRED IMPORTED_TARGET libpq)
 
 # llhttp: a library where the system has one (Debian 13, Ubuntu), its three C files on Debian 12.
 pkg_check_modules(LLHTTP QUIET IMPORTED_TARGET libllhttp)
@@ -24,5 +25,5 @@ else()
 endif()
 
 set(SLIPWAY_CORE_DEPENDENCIES
-    llhttp PkgConfig::CRYPTO PkgConfig::YAML PkgConfig::ZIP PkgConfig::SQLITE ZLIB::ZLIB Threads::Threads m
-    ${CMAKE_DL_LIBS})
+    llhttp PkgConfig::CRYPTO PkgConfig::YAML PkgConfig::ZIP PkgConfig::SQLITE
+    PkgConfig::POSTGRES ZLIB::ZLIB Threads::Threads m ${CMAKE_DL_LIBS})

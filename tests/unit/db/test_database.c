@@ -238,3 +238,77 @@ TEST(time_goes_on_when_the_wall_clock_jumps)
     EXPECT_TEXT(database_kind(memory), "memory");
     database_free(memory);
 }
+
+/* Something that needs a lock which others hold for its first runs. */
+struct contender {
+    struct addition addition;
+    int busy_runs;
+    bool writes_first;
+};
+
+static enum status contend(struct database_task *task, struct database_session *session,
+                           struct error *err)
+{
+    struct contender *contender = CONTAINER_OF(task, struct contender, addition.task);
+    struct fake *shared = session->connection;
+    contender->addition.runs++;
+    if (contender->writes_first) {
+        shared->pending += contender->addition.amount;
+        session->dirty = true;
+    }
+    if (contender->busy_runs > 0) {
+        contender->busy_runs--;
+        session->busy = true;
+        return fail(err, STATUS_ABORTED, "somebody holds it");
+    }
+    session->dirty = false;
+    if (!contender->writes_first) shared->pending += contender->addition.amount;
+    return STATUS_OK;
+}
+
+static void run_contenders(struct contender *contenders, size_t count)
+{
+    struct error err;
+    REQUIRE(open_fake());
+    struct addition first = addition(1, ADD);
+    (void)pthread_mutex_lock(&fake.gate);
+    EXPECT(database_submit(database, &first.task, &err) == STATUS_OK);
+    while (fake.begins == 0) (void)sched_yield();
+    for (size_t i = 0; i < count; i++) {
+        contenders[i].addition.task = (struct database_task){.run = contend, .done = added};
+        EXPECT(database_submit(database, &contenders[i].addition.task, &err) == STATUS_OK);
+    }
+    (void)pthread_mutex_unlock(&fake.gate);
+    wait_done(&first);
+    for (size_t i = 0; i < count; i++) wait_done(&contenders[i].addition);
+    database_free(database);
+}
+
+TEST(who_finds_others_in_the_way_waits_for_the_next_transaction)
+{
+    struct contender contenders[] = {{.addition = {.amount = 2}, .busy_runs = 3},
+                                     {.addition = {.amount = 4}},
+                                     {.addition = {.amount = 8}, .busy_runs = 1}};
+    run_contenders(contenders, COUNT_OF(contenders));
+    for (size_t i = 0; i < COUNT_OF(contenders); i++)
+        EXPECT_INT(contenders[i].addition.done, 1 + STATUS_OK);
+    EXPECT_INT(fake.value, 15);
+    EXPECT_INT(contenders[1].addition.runs, 1);
+    EXPECT_INT(contenders[2].addition.runs, 2);
+    EXPECT_INT(fake.rollbacks, 0);
+    EXPECT_INT(fake.commits, 5);
+}
+
+TEST(a_conflict_after_a_write_is_tried_again_alone_for_a_while)
+{
+    struct contender contenders[] = {
+        {.addition = {.amount = 2}, .busy_runs = 3, .writes_first = true},
+        {.addition = {.amount = 4}},
+        {.addition = {.amount = 8}, .busy_runs = 1000, .writes_first = true}};
+    run_contenders(contenders, COUNT_OF(contenders));
+    EXPECT_INT(contenders[0].addition.done, 1 + STATUS_OK);
+    EXPECT_INT(contenders[1].addition.done, 1 + STATUS_OK);
+    EXPECT_INT(contenders[2].addition.done, 1 + STATUS_ABORTED);
+    EXPECT_INT(contenders[2].addition.runs, DATABASE_TRIES_MAX);
+    EXPECT_INT(fake.value, 7);
+}
