@@ -120,7 +120,7 @@ struct store_label {
 
 struct store_statistics {
     uint64_t records;
-    uint64_t bytes; /* of the database's file or tables */
+    uint64_t bytes; /* that records take, about; what queues take is not counted */
     uint64_t oldest_us;
     uint64_t by_state[RECORD_STATE_COUNT];
 };

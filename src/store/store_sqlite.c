@@ -16,6 +16,7 @@
 enum {
     SCAN_MAX = 100000, /* rows that one page or one pruning looks at */
     PRUNE_STEP = 256,  /* rows looked at before they are deleted */
+    SIZE_SAMPLES = 256,
 };
 
 static const struct migration migrations[] = {
@@ -81,6 +82,9 @@ static const char insert_sql[] =
     COLUMN_TABLE(X) ")";
 #undef X
 #define X(name) ", " #name /* for the SELECTs below */
+
+/* What a row takes, its share of the indexes counted in. */
+#define ROW_SIZE "(400 + coalesce(length(input), 0) + coalesce(length(output), 0))"
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -429,15 +433,29 @@ static enum status read_one_number(struct database_session *session, const char 
     return STATUS_OK;
 }
 
-/* Bytes that rows and indexes take: free pages of the file are used again. */
+/*
+ * Bytes that records take, by the mean of SIZE_SAMPLES rows: the file has queues in it, too, and a
+ * sum kept up to date would cost every insert a write. Reading lengths reads no payload.
+ */
 static enum status read_size(struct database_session *session, uint64_t *ret_bytes,
                              struct error *err)
 {
-    uint64_t pages, free_pages, page_size;
-    TRY(read_one_number(session, "PRAGMA page_count", &pages, err));
-    TRY(read_one_number(session, "PRAGMA freelist_count", &free_pages, err));
-    TRY(read_one_number(session, "PRAGMA page_size", &page_size, err));
-    *ret_bytes = (pages - free_pages) * page_size;
+    uint64_t first, last, sum = 0;
+    TRY(read_one_number(session, "SELECT min(sequence) FROM records", &first, err));
+    TRY(read_one_number(session, "SELECT max(sequence) FROM records", &last, err));
+    uint64_t count = last ? last - first + 1 : 0, samples = MIN(count, (uint64_t)SIZE_SAMPLES);
+    for (uint64_t i = 0; i < samples; i++) {
+        struct sqlite_statement *s CLEANUP(sqlite_resetp) = NULL;
+        bool row;
+        TRY(sqlite_prepare(session,
+                           "SELECT " ROW_SIZE " FROM records WHERE sequence >= ?1"
+                           " ORDER BY sequence LIMIT 1",
+                           &s, err));
+        sqlite_bind_int(s, 1, (int64_t)(first + (uint64_t)((uint128)count * i / samples)));
+        TRY(sqlite_step(s, &row, err));
+        if (row) sum += (uint64_t)sqlite_int(s, 0);
+    }
+    *ret_bytes = samples ? (uint64_t)((uint128)sum * count / samples) : 0;
     return STATUS_OK;
 }
 
@@ -446,6 +464,7 @@ struct old_row {
     uint8_t id[RECORD_ID_BYTES];
     enum record_state state;
     uint64_t done_us;
+    uint64_t size;
 };
 
 struct pruning {
@@ -454,8 +473,8 @@ struct pruning {
     struct old_row rows[PRUNE_STEP];
     size_t row_count;
     uint8_t after[RECORD_ID_BYTES]; /* where the next look begins */
-    bool over_size;
-    bool ended; /* nothing that comes is old enough */
+    uint64_t over_size;             /* bytes that are too many */
+    bool ended;                     /* nothing that comes is old enough */
 };
 
 static enum status look_at_oldest(struct pruning *pruning, struct error *err)
@@ -464,7 +483,8 @@ static enum status look_at_oldest(struct pruning *pruning, struct error *err)
     bool row;
     pruning->row_count = 0;
     TRY(sqlite_prepare(pruning->session,
-                       "SELECT sequence, id, state, done_us FROM records WHERE id > ?1"
+                       "SELECT sequence, id, state, done_us, " ROW_SIZE
+                       " FROM records WHERE id > ?1"
                        " ORDER BY id LIMIT ?2",
                        &s, err));
     sqlite_bind_blob(s, 1, (struct str){(char *)pruning->after, RECORD_ID_BYTES});
@@ -476,29 +496,31 @@ static enum status look_at_oldest(struct pruning *pruning, struct error *err)
         struct str id = sqlite_blob(s, 1);
         *old = (struct old_row){.sequence = sqlite_int(s, 0),
                                 .state = (enum record_state)sqlite_int(s, 2),
-                                .done_us = (uint64_t)sqlite_int(s, 3)};
+                                .done_us = (uint64_t)sqlite_int(s, 3),
+                                .size = (uint64_t)sqlite_int(s, 4)};
         memcpy(old->id, id.data, MIN(id.size, sizeof old->id));
         memcpy(pruning->after, old->id, sizeof old->id);
     }
     return STATUS_OK;
 }
 
-static enum status delete_row(struct pruning *pruning, int64_t sequence, struct error *err)
+static enum status delete_row(struct pruning *pruning, const struct old_row *row, struct error *err)
 {
     struct sqlite_statement *s CLEANUP(sqlite_resetp) = NULL;
     TRY(sqlite_prepare(pruning->session, "DELETE FROM records WHERE sequence = ?1", &s, err));
-    sqlite_bind_int(s, 1, sequence);
+    sqlite_bind_int(s, 1, row->sequence);
     TRY(sqlite_execute(s, err));
     pruning->prune->deleted++;
+    pruning->over_size -= MIN(pruning->over_size, row->size);
     return STATUS_OK;
 }
 
 static enum status look_at_size(struct pruning *pruning, struct error *err)
 {
-    uint64_t bytes;
-    if (pruning->prune->bytes_max == 0) return STATUS_OK;
+    uint64_t bytes, bytes_max = pruning->prune->bytes_max;
+    if (bytes_max == 0) return STATUS_OK;
     TRY(read_size(pruning->session, &bytes, err));
-    pruning->over_size = bytes > pruning->prune->bytes_max;
+    pruning->over_size = bytes > bytes_max ? bytes - bytes_max : 0;
     return STATUS_OK;
 }
 
@@ -523,10 +545,8 @@ static enum status prune_rows(struct pruning *pruning, struct error *err)
             continue;
         else if (prune->deleted == prune->count_max)
             prune->more = pruning->ended = true;
-        else {
-            TRY(delete_row(pruning, row->sequence, err));
-            TRY(look_at_size(pruning, err));
-        }
+        else
+            TRY(delete_row(pruning, row, err));
     }
     return STATUS_OK;
 }
