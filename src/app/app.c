@@ -2,6 +2,7 @@
 #include "app/app.h"
 
 #include "base/mem.h"
+#include "config/model_rules.h"
 #include "engine/host.h"
 
 static uint32_t choose_thread_count(const struct config *config)
@@ -54,6 +55,53 @@ static struct serve_options serve_options_of(const struct config *config, const 
     };
 }
 
+/* --- records ---------------------------------------------------------------------------------- */
+
+static struct store *find_store(void *context)
+{
+    struct app *app = context;
+    struct data_parts parts;
+    struct error err;
+    return data_get(app->data, &parts, &err) == STATUS_OK ? parts.store : NULL;
+}
+
+static enum status read_redact(const struct config *config, struct app *app, struct error *err)
+{
+    const struct config_list *list = &config->record_redact;
+    if (list->count > PRIVACY_REDACT_GENERAL_MAX)
+        return fail(err, STATUS_INVALID_ARGUMENT, "record.redact has %zu entries: at most %d",
+                    list->count, PRIVACY_REDACT_GENERAL_MAX);
+    for (size_t i = 0; i < list->count; i++) {
+        app->redact[i] = str_of(list->items[i]);
+        TRY(fail_while(err, model_config_check_redact(app->redact[i], err), "record.redact"));
+    }
+    return STATUS_OK;
+}
+
+static enum status open_recorder(const struct config *config, struct app *app, struct error *err)
+{
+    struct privacy privacy = {.bytes_max = config->record_bytes_max,
+                              .redact = app->redact,
+                              .redact_count = config->record_redact.count};
+    struct recorder_options options = {
+        .sync = (enum recorder_sync)config->record_sync,
+        .sample_rate = config->record_sample_rate,
+        .rate_max = config->record_rate_max,
+        .keep_age_ns = config->record_keep_age_ns,
+        .keep_bytes = config->record_keep_bytes,
+        .ring_count = app->thread_count,
+        .input = privacy,
+        .output = privacy,
+        .store = find_store,
+        .context = app,
+    };
+    TRY(read_redact(config, app, err));
+    if (data_is_off(app->data)) return STATUS_OK;
+    options.input.keep = (enum record_keep)config->record_input;
+    options.output.keep = (enum record_keep)config->record_output;
+    return recorder_new(&options, &app->recorder, err);
+}
+
 enum status app_open(const struct config *config, struct app **ret_app, struct error *err)
 {
     struct app *app = MEM_NEW(struct app);
@@ -66,6 +114,7 @@ enum status app_open(const struct config *config, struct app **ret_app, struct e
     options.repositories = repositories;
     enum status status = serve_new(&options, &app->serve, err);
     mem_free(repositories);
+    if (status == STATUS_OK) status = open_recorder(config, app, err);
     if (status != STATUS_OK) {
         app_close(app);
         return status;
@@ -77,6 +126,7 @@ enum status app_open(const struct config *config, struct app **ret_app, struct e
 void app_close(struct app *app)
 {
     if (!app) return;
+    recorder_free(app->recorder);
     serve_free(app->serve);
     engine_registry_free(app->engines);
     data_free(app->data);

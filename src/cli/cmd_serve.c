@@ -21,6 +21,7 @@ static struct server_options server_options_of(const struct config *config, cons
     return (struct server_options){
         .serve = app->serve,
         .data = app->data,
+        .recorder = app->recorder,
         .name = config->server_name,
         .address = config->http_address,
         .port = (uint16_t)config->http_port,

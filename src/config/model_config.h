@@ -27,6 +27,7 @@ enum {
     MODEL_CONFIG_INSTANCES_MAX = 64, /* of one group */
     MODEL_CONFIG_BATCH_MAX = 1 << 20,
     MODEL_CONFIG_WARNINGS_MAX = 100,
+    MODEL_CONFIG_REDACT_MAX = 32,
 };
 
 /* Lists of numbers. */
@@ -210,11 +211,29 @@ struct model_config_budget {
     uint64_t load_ns;
 };
 
+/* Whether an input or output is kept in records; in the order of enum record_keep. */
+enum model_config_keep {
+    MODEL_CONFIG_KEEP_DEFAULT, /* as record.input and record.output say */
+    MODEL_CONFIG_KEEP_INLINE,
+    MODEL_CONFIG_KEEP_TRUNCATED,
+    MODEL_CONFIG_KEEP_HASHED,
+    MODEL_CONFIG_KEEP_OMITTED
+};
+
+/* What is kept of this model's inputs and outputs. */
+struct model_config_record {
+    int32_t input;                    /* enum model_config_keep */
+    int32_t output;                   /* the same */
+    uint64_t bytes_max;               /* 0: record.bytes_max */
+    struct model_config_texts redact; /* beside record.redact: tensors, paths */
+};
+
 /* Ours: `slipway:` in model.yaml. */
 struct model_config_slipway {
     int32_t placement; /* enum model_config_placement; the parameter `placement` sets it too */
     int32_t nan;       /* enum model_config_nan */
     struct model_config_budget *budget;
+    struct model_config_record *record;
 };
 
 struct model_config {

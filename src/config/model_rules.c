@@ -192,6 +192,29 @@ static enum status check_warmups(const struct model_config *config, struct error
     return STATUS_OK;
 }
 
+enum status model_config_check_redact(struct str text, struct error *err)
+{
+    bool good = text.size > 0 && str_is_utf8(text) && !str_equal(text, STR("$"));
+    if (good && str_starts_with(text, STR("$."))) {
+        struct str rest = str_from(text, 2);
+        while (good && rest.data) good = str_cut(&rest, '.').size > 0;
+    }
+    if (good) return STATUS_OK;
+    return fail(err, STATUS_INVALID_ARGUMENT,
+                "'%.*s' cannot be redacted: give a tensor's name, or a path such as "
+                "$.parameters.user or $.inputs.0.data",
+                STR_ARGS(text));
+}
+
+static enum status check_record(const struct model_config *config, struct error *err)
+{
+    const struct model_config_record *record = config->slipway ? config->slipway->record : NULL;
+    for (size_t i = 0; record && i < record->redact.count; i++)
+        TRY(fail_while(err, model_config_check_redact(str_of(record->redact.items[i]), err),
+                       "slipway.record.redact"));
+    return STATUS_OK;
+}
+
 /* The parameter is how config.pbtxt, which has no section of ours, asks for a placement. */
 static enum status derive_placement(struct model_config *config, struct error *err)
 {
@@ -219,6 +242,7 @@ enum status model_config_check(struct model_config *config, struct error *err)
     TRY(check_version_policy(config->version_policy, err));
     TRY(check_groups(config, err));
     TRY(check_warmups(config, err));
+    TRY(check_record(config, err));
     TRY(check_file_name("default_model_filename", config->default_model_filename, err));
     if (config->model_transaction_policy && config->model_transaction_policy->decoupled)
         return fail(err, STATUS_UNIMPLEMENTED,

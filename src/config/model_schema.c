@@ -19,6 +19,7 @@ static const char *const formats[] = {"FORMAT_NONE", "FORMAT_NHWC", "FORMAT_NCHW
 static const char *const kinds[] = {"KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL", NULL};
 static const char *const timeout_actions[] = {"REJECT", "DELAY", NULL};
 static const char *const placements[] = {"auto", "inline", "runner", NULL};
+static const char *const keeps[] = {"default", "inline", "truncated", "hashed", "omitted", NULL};
 static const char *const nan_policies[] = {"refuse", "allow", NULL};
 
 static const struct schema_field reshape_fields[] = {
@@ -173,10 +174,20 @@ static const struct schema_field budget_fields[] = {
 };
 MESSAGE(budget, model_config_budget, "slipway.budget", budget_fields);
 
+static const struct schema_field record_fields[] = {
+    {SCHEMA_ROW(model_config_record, ENUM, input), .choices = keeps},
+    {SCHEMA_ROW(model_config_record, ENUM, output), .choices = keeps},
+    {SCHEMA_ROW(model_config_record, SIZE, bytes_max)},
+    {SCHEMA_ROW(model_config_record, TEXT, redact), .shape = SCHEMA_MANY,
+     .limit = MODEL_CONFIG_REDACT_MAX},
+};
+MESSAGE(record, model_config_record, "slipway.record", record_fields);
+
 static const struct schema_field slipway_fields[] = {
     {SCHEMA_ROW(model_config_slipway, ENUM, placement), .choices = placements},
     {SCHEMA_ROW(model_config_slipway, ENUM, nan), .choices = nan_policies},
     {SCHEMA_ROW(model_config_slipway, MESSAGE, budget), .message = &budget},
+    {SCHEMA_ROW(model_config_slipway, MESSAGE, record), .message = &record},
 };
 MESSAGE(slipway, model_config_slipway, "slipway", slipway_fields);
 

@@ -71,7 +71,7 @@ void server_handle_metrics(struct server_thread *thread, struct http_exchange *e
     server_counters_read(thread->server, &counters);
     enum metrics_form form = metrics_form_for(http_exchange_header(exchange, HTTP_HEADER_ACCEPT));
     struct buffer *out = http_exchange_scratch(exchange);
-    scrape_write(thread->options->serve, &counters, form, out);
+    scrape_write(thread->options->serve, &counters, thread->options->recorder, form, out);
     answer_text(thread, exchange, 200, metrics_content_type(form), buffer_view(out));
 }
 

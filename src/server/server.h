@@ -20,14 +20,16 @@
 enum { SERVER_THREADS_MAX = SERVE_LANES_MAX };
 
 struct data;
+struct recorder;
 struct server;
 
 struct server_options {
-    struct serve *serve; /* borrowed, outlives the server */
-    struct data *data;   /* the same: queues, jobs and results; NULL: there are none */
-    const char *name;    /* of GET /v2 */
-    const char *address; /* numeric IPv4 or IPv6 */
-    uint16_t port;       /* 0: the system chooses */
+    struct serve *serve;       /* borrowed, outlives the server */
+    struct data *data;         /* the same: queues, jobs and results; NULL: there are none */
+    struct recorder *recorder; /* the same; NULL: no request is recorded */
+    const char *name;          /* of GET /v2 */
+    const char *address;       /* numeric IPv4 or IPv6 */
+    uint16_t port;             /* 0: the system chooses */
     uint32_t thread_count;
     uint64_t busy_poll_ns;
     struct http_server_options http;

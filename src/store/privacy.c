@@ -28,20 +28,6 @@ static bool is_path(struct str entry)
     return str_starts_with(entry, STR("$."));
 }
 
-enum status privacy_check_redact(struct str text, struct error *err)
-{
-    bool good = text.size > 0 && str_is_utf8(text);
-    if (good && is_path(text)) {
-        struct str rest = str_from(text, 2);
-        while (good && rest.data) good = str_cut(&rest, '.').size > 0;
-    }
-    if (good && !str_equal(text, STR("$"))) return STATUS_OK;
-    return fail(err, STATUS_INVALID_ARGUMENT,
-                "'%.*s' cannot be redacted: give a tensor's name, or a path such as "
-                "$.parameters.user or $.inputs.0.data",
-                STR_ARGS(text));
-}
-
 static bool is_redacted_name(const struct redactor *redactor, struct str name)
 {
     for (size_t i = 0; i < redactor->privacy->redact_count; i++)
@@ -320,4 +306,23 @@ void privacy_apply(const struct privacy *privacy, const struct privacy_source *s
     else
         limit(privacy, source, &payload);
     *ret_payload = payload;
+}
+
+void privacy_of_model(const struct privacy *general, const struct model_config_record *record,
+                      enum privacy_side side, struct str names[PRIVACY_REDACT_MAX],
+                      struct privacy *ret_privacy)
+{
+    *ret_privacy = *general;
+    if (!record) return;
+    int32_t keep = side == PRIVACY_INPUT ? record->input : record->output;
+    if (keep != MODEL_CONFIG_KEEP_DEFAULT)
+        ret_privacy->keep = (enum record_keep)(keep - MODEL_CONFIG_KEEP_INLINE);
+    if (record->bytes_max > 0) ret_privacy->bytes_max = record->bytes_max;
+    if (record->redact.count == 0) return;
+    assert(general->redact_count + record->redact.count <= PRIVACY_REDACT_MAX);
+    for (size_t i = 0; i < general->redact_count; i++) names[i] = general->redact[i];
+    for (size_t i = 0; i < record->redact.count; i++)
+        names[general->redact_count + i] = str_of(record->redact.items[i]);
+    ret_privacy->redact = names;
+    ret_privacy->redact_count = general->redact_count + record->redact.count;
 }

@@ -21,9 +21,16 @@
 #ifndef STORE_PRIVACY_H
 #define STORE_PRIVACY_H
 
+#include "config/model_config.h"
 #include "store/record.h"
 
-enum { PRIVACY_REDACT_MAX = 64 };
+enum {
+    PRIVACY_REDACT_GENERAL_MAX = 32,
+    PRIVACY_REDACT_MAX = PRIVACY_REDACT_GENERAL_MAX + MODEL_CONFIG_REDACT_MAX,
+};
+_Static_assert((int)PRIVACY_REDACT_MAX <= 64, "a set of entries is 64 bits");
+_Static_assert(MODEL_CONFIG_KEEP_OMITTED - MODEL_CONFIG_KEEP_INLINE == (int)RECORD_KEEP_OMITTED,
+               "the same order");
 
 struct privacy {
     enum record_keep keep;
@@ -46,7 +53,14 @@ struct privacy_source {
 void privacy_apply(const struct privacy *privacy, const struct privacy_source *source,
                    struct arena *arena, struct record_payload *ret_payload);
 
-/* INVALID_ARGUMENT if the text is neither a name nor a path. */
-enum status privacy_check_redact(struct str text, struct error *err) FALLIBLE;
+/*
+ * The rules for one model: the server's, with what the model's configuration says over them
+ * (`record`, NULL if it says nothing); both redact. `names` is memory for the list, which must live
+ * as long as *ret_privacy.
+ */
+enum privacy_side { PRIVACY_INPUT, PRIVACY_OUTPUT };
+void privacy_of_model(const struct privacy *general, const struct model_config_record *record,
+                      enum privacy_side side, struct str names[PRIVACY_REDACT_MAX],
+                      struct privacy *ret_privacy);
 
 #endif

@@ -412,6 +412,26 @@ static void write_slipway_http_responses_total(struct writer *writer)
     }
 }
 
+SERVER_U64(slipway_records_written_total, recorder->written)
+SERVER_U64(slipway_records_failed_total, recorder->failed)
+SERVER_U64(slipway_records_pruned_total, recorder->pruned)
+
+static void write_slipway_records_shed_total(struct writer *writer)
+{
+    const struct recorder_counters *recorder = writer->input->recorder;
+    const struct {
+        const char *reason;
+        uint64_t value;
+    } rows[] = {{"rate", recorder->shed_rate},
+                {"full", recorder->shed_full},
+                {"away", recorder->shed_away}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct labels labels = {.count = 0};
+        labels = with_label(labels, "reason", str_of(rows[i].reason));
+        add_u64(writer, &labels, rows[i].value);
+    }
+}
+
 /* --- the page --------------------------------------------------------------------------------- */
 
 static const struct metric metrics[] = {

@@ -16,6 +16,7 @@
 
 #include "base/str.h"
 #include "serve/serve.h"
+#include "watch/recorder.h"
 
 /* Enough for SERVE_MODELS_MAX models at about 10 KiB each; a ceiling for the caller's buffer. */
 enum { METRICS_SIZE_MAX = 128 * 1024 * 1024 };
@@ -52,7 +53,8 @@ struct metrics_input {
     const struct serve_totals *totals;
     const struct metrics_http *http;
     const struct metrics_process *process;
-    const char *version; /* the server's */
+    const struct recorder_counters *recorder; /* zeros if nothing is recorded */
+    const char *version;                      /* the server's */
 };
 
 /* OpenMetrics if the header prefers it or names only that; Prometheus for anything else. */

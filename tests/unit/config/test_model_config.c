@@ -161,7 +161,9 @@ TEST(yaml_says_the_same_and_more)
                                             "slipway:\n"
                                             "  placement: inline\n"
                                             "  nan: allow\n"
-                                            "  budget: {latency_p99: 5ms, memory: 100MiB}\n",
+                                            "  budget: {latency_p99: 5ms, memory: 100MiB}\n"
+                                            "  record: {input: hashed, bytes_max: 4KiB,"
+                                            " redact: [ssn, $.parameters.user]}\n",
                                             MODEL_CONFIG_YAML);
     EXPECT_TEXT(config->name, "mlp");
     EXPECT_INT(config->input.items[0].data_type, SLIPWAY_DTYPE_FP32);
@@ -173,6 +175,11 @@ TEST(yaml_says_the_same_and_more)
     EXPECT_INT(config->slipway->nan, MODEL_CONFIG_NAN_ALLOW);
     EXPECT_INT(config->slipway->budget->latency_p99_ns, 5000000);
     EXPECT_INT(config->slipway->budget->memory_bytes, 104857600);
+    EXPECT_INT(config->slipway->record->input, MODEL_CONFIG_KEEP_HASHED);
+    EXPECT_INT(config->slipway->record->output, MODEL_CONFIG_KEEP_DEFAULT);
+    EXPECT_INT(config->slipway->record->bytes_max, 4096);
+    EXPECT_INT(config->slipway->record->redact.count, 2);
+    EXPECT_TEXT(config->slipway->record->redact.items[1], "$.parameters.user");
     model_config_free(config);
 }
 
@@ -203,6 +210,10 @@ TEST(yaml_errors_tell_the_place)
                                            "expected");
     EXPECT_TEXT(YAML("slipway: {budget: {load: fast}}"),
                 "file:1:26: load: 'fast' is not a duration like 250us, 5ms or 2s");
+    EXPECT_TEXT(
+        YAML("slipway: {record: {redact: [$.a..b]}}"),
+        "file: slipway.record.redact: '$.a..b' cannot be redacted: give a tensor's name, or "
+        "a path such as $.parameters.user or $.inputs.0.data");
     EXPECT_TEXT(YAML("---\na: 1\n---\nb: 2\n"), "file:3:1: a second document");
 }
 

@@ -1,4 +1,5 @@
 /* What is kept, and what is redacted before it is. */
+#include "config/model_rules.h"
 #include "store/privacy.c"
 #include "test.h"
 
@@ -18,7 +19,7 @@ static void expect_redacted(const char *entry, const char *sole, const char *bod
     struct privacy_source source = json_source(str_of(body));
     struct record_payload payload;
     uint8_t hash[SHA256_SIZE];
-    EXPECT_STATUS(privacy_check_redact(redact[0], &err), STATUS_OK, err);
+    EXPECT_STATUS(model_config_check_redact(redact[0], &err), STATUS_OK, err);
     source.sole = str_of(sole);
     arena_init(&arena, 1 << 20);
     privacy_apply(&privacy, &source, &arena, &payload);
@@ -183,7 +184,26 @@ TEST(what_is_no_entry)
     struct error err;
     static const char *const bad[] = {"", "$", "$.", "$.a..b", "$.a.", "\xff"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        EXPECT_STATUS(privacy_check_redact(str_of(bad[i]), &err), STATUS_INVALID_ARGUMENT, err);
-    EXPECT_STATUS(privacy_check_redact(STR("$.a.*"), &err), STATUS_OK, err);
-    EXPECT_STATUS(privacy_check_redact(STR("x.y"), &err), STATUS_OK, err);
+        EXPECT_STATUS(model_config_check_redact(str_of(bad[i]), &err), STATUS_INVALID_ARGUMENT,
+                      err);
+    EXPECT_STATUS(model_config_check_redact(STR("$.a.*"), &err), STATUS_OK, err);
+    EXPECT_STATUS(model_config_check_redact(STR("x.y"), &err), STATUS_OK, err);
+}
+
+TEST(a_model_has_the_last_word_and_both_redact)
+{
+    const struct str general_names[] = {STR("a"), STR("b")};
+    const char *texts[] = {"c"};
+    struct privacy general = {.bytes_max = 10, .redact = general_names, .redact_count = 2}, privacy;
+    struct model_config_record record = {.output = MODEL_CONFIG_KEEP_OMITTED, .redact = {texts, 1}};
+    struct str names[PRIVACY_REDACT_MAX];
+    privacy_of_model(&general, NULL, PRIVACY_INPUT, names, &privacy);
+    EXPECT(privacy.keep == RECORD_KEEP_INLINE && privacy.redact_count == 2);
+    privacy_of_model(&general, &record, PRIVACY_INPUT, names, &privacy);
+    EXPECT(privacy.keep == RECORD_KEEP_INLINE && privacy.bytes_max == 10);
+    EXPECT_INT(privacy.redact_count, 3);
+    EXPECT_STR(privacy.redact[2], STR("c"));
+    record.bytes_max = 5;
+    privacy_of_model(&general, &record, PRIVACY_OUTPUT, names, &privacy);
+    EXPECT(privacy.keep == RECORD_KEEP_OMITTED && privacy.bytes_max == 5);
 }

@@ -189,6 +189,7 @@ struct fixture {
     struct serve_totals totals;
     struct metrics_http http;
     struct metrics_process process;
+    struct recorder_counters recorder;
     struct metrics_input input;
     struct buffer out;
 };
@@ -201,8 +202,9 @@ static void fixture_init(struct fixture *fixture)
     fixture->rows[1].name = mem_copy_text("qu\"o\\te\n");
     fixture->rows[1].version = mem_copy_text("2");
     fixture->statistics.rows = fixture->rows;
-    fixture->input = (struct metrics_input){&fixture->statistics, &fixture->totals, &fixture->http,
-                                            &fixture->process, "9.9"};
+    fixture->input =
+        (struct metrics_input){&fixture->statistics, &fixture->totals,   &fixture->http,
+                               &fixture->process,    &fixture->recorder, "9.9"};
     buffer_init(&fixture->out, 1 << 20);
 }
 
@@ -240,6 +242,7 @@ static void fill(struct fixture *fixture)
     values->total_time.sum_ns = 1500000000;
     fixture->http.responses[2] = 11;
     fixture->totals.load_failure = 3;
+    fixture->recorder.shed_full = 13;
 }
 
 TEST(prometheus_page_is_well_formed)
@@ -256,6 +259,7 @@ TEST(prometheus_page_is_well_formed)
     expect_line(&fixture, "# TYPE nv_inference_request_success counter");
     expect_line(&fixture, "nv_inference_request_success{model=\"a\",version=\"1\"} 7");
     expect_line(&fixture, "nv_inference_request_duration_us{model=\"a\",version=\"1\"} 7");
+    expect_line(&fixture, "slipway_records_shed_total{reason=\"full\"} 13");
     expect_line(&fixture, "# TYPE slipway_build_info gauge");
     expect_line(&fixture, "slipway_build_info{version=\"9.9\"} 1");
     expect_line(&fixture, "slipway_http_responses_total{class=\"2xx\"} 11");
