@@ -9,9 +9,15 @@ enum { PARAMETERS_SIZE_MAX = (1 << 30) - 1 }; /* bytes of all arrays of one stat
 
 /* The type numbers of PostgreSQL's catalogue, which never change. */
 static const Oid type_of[] = {
-    [POSTGRES_NULL] = 0,          [POSTGRES_INT] = 20,           [POSTGRES_DOUBLE] = 701,
-    [POSTGRES_TEXT] = 25,         [POSTGRES_BYTES] = 17,         [POSTGRES_INT_ARRAY] = 1016,
-    [POSTGRES_TEXT_ARRAY] = 1009, [POSTGRES_BYTES_ARRAY] = 1001,
+    [POSTGRES_NULL] = 0,
+    [POSTGRES_INT] = 20,
+    [POSTGRES_DOUBLE] = 701,
+    [POSTGRES_TEXT] = 25,
+    [POSTGRES_BYTES] = 17,
+    [POSTGRES_INT_ARRAY] = 1016,
+    [POSTGRES_DOUBLE_ARRAY] = 1022,
+    [POSTGRES_TEXT_ARRAY] = 1009,
+    [POSTGRES_BYTES_ARRAY] = 1001,
 };
 
 static struct postgres *postgres_of(struct database_session *session)
@@ -44,12 +50,21 @@ static void add_big32(struct buffer *out, uint32_t value)
     buffer_add(out, (struct str){(const char *)&big, sizeof big});
 }
 
+static void add_word(struct buffer *out, uint64_t word)
+{
+    uint64_t big = htobe64(word);
+    add_big32(out, sizeof big);
+    buffer_add(out, (struct str){(const char *)&big, sizeof big});
+}
+
 static void add_item(struct buffer *out, const struct postgres_value *value, size_t i)
 {
+    uint64_t bits;
     if (value->type == POSTGRES_INT_ARRAY) {
-        uint64_t big = htobe64((uint64_t)value->integers[i]);
-        add_big32(out, sizeof big);
-        buffer_add(out, (struct str){(const char *)&big, sizeof big});
+        add_word(out, (uint64_t)value->integers[i]);
+    } else if (value->type == POSTGRES_DOUBLE_ARRAY) {
+        memcpy(&bits, &value->numbers[i], sizeof bits);
+        add_word(out, bits);
     } else if (!value->texts[i].data) {
         add_big32(out, UINT32_MAX);
     } else {
@@ -58,15 +73,28 @@ static void add_item(struct buffer *out, const struct postgres_value *value, siz
     }
 }
 
+static Oid element_type(enum postgres_type array)
+{
+    switch (array) {
+    case POSTGRES_INT_ARRAY: return type_of[POSTGRES_INT];
+    case POSTGRES_DOUBLE_ARRAY: return type_of[POSTGRES_DOUBLE];
+    case POSTGRES_BYTES_ARRAY: return type_of[POSTGRES_BYTES];
+    case POSTGRES_TEXT_ARRAY:
+    case POSTGRES_NULL:
+    case POSTGRES_INT:
+    case POSTGRES_DOUBLE:
+    case POSTGRES_TEXT:
+    case POSTGRES_BYTES: break;
+    }
+    return type_of[POSTGRES_TEXT];
+}
+
 /* Dimensions, "may hold NULL", element type; of the one dimension its size and first index. */
 static void add_array(struct buffer *out, const struct postgres_value *value)
 {
-    Oid element = value->type == POSTGRES_INT_ARRAY    ? type_of[POSTGRES_INT]
-                  : value->type == POSTGRES_TEXT_ARRAY ? type_of[POSTGRES_TEXT]
-                                                       : type_of[POSTGRES_BYTES];
     add_big32(out, value->count > 0);
-    add_big32(out, value->type != POSTGRES_INT_ARRAY);
-    add_big32(out, element);
+    add_big32(out, value->type >= POSTGRES_TEXT_ARRAY);
+    add_big32(out, element_type(value->type));
     if (value->count == 0) return;
     add_big32(out, (uint32_t)value->count);
     add_big32(out, 1);
@@ -100,6 +128,7 @@ static void set_parameter(struct parameters *p, size_t i, const struct postgres_
         p->sizes[i] = (int)value->bytes.size;
         break;
     case POSTGRES_INT_ARRAY:
+    case POSTGRES_DOUBLE_ARRAY:
     case POSTGRES_TEXT_ARRAY:
     case POSTGRES_BYTES_ARRAY:
         p->offsets[i] = p->scratch.size;
@@ -358,7 +387,9 @@ static enum status try_begin(struct postgres *postgres, struct error *err)
 {
 #define CLOCK "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     PGresult *raw =
-        PQexec(postgres->handle, postgres->reads ? "BEGIN READ ONLY; " CLOCK : "BEGIN; " CLOCK);
+        PQexec(postgres->handle, postgres->reads
+                                     ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CLOCK
+                                     : "BEGIN; " CLOCK);
 #undef CLOCK
     int64_t now = 0;
     enum status status = postgres_check(postgres->server, postgres->handle, raw, err);
@@ -439,7 +470,9 @@ static enum status schema_read(struct database_session *session, const char *roo
     TRY(postgres_script(
         session,
         "CREATE TABLE IF NOT EXISTS slipway_schema(room text NOT NULL, number bigint NOT NULL, "
-        "name text NOT NULL, applied_ms bigint NOT NULL, PRIMARY KEY(room, number))",
+        "name text NOT NULL, applied_ms bigint NOT NULL, PRIMARY KEY(room, number));"
+        "CREATE TABLE IF NOT EXISTS slipway_counts(name text NOT NULL, slot integer NOT NULL, "
+        "value bigint NOT NULL, PRIMARY KEY(name, slot)) WITH (fillfactor = 50)",
         err));
     struct postgres_value name = postgres_text_value(str_of(room));
     TRY(postgres_query(session,

@@ -34,8 +34,9 @@ enum postgres_type {
     POSTGRES_INT, /* bigint */
     POSTGRES_DOUBLE,
     POSTGRES_TEXT,
-    POSTGRES_BYTES,      /* bytea */
-    POSTGRES_INT_ARRAY,  /* bigint[]: for many rows in one statement, with unnest */
+    POSTGRES_BYTES,     /* bytea */
+    POSTGRES_INT_ARRAY, /* bigint[]: for many rows in one statement, with unnest */
+    POSTGRES_DOUBLE_ARRAY,
     POSTGRES_TEXT_ARRAY, /* text[]; an item with data NULL is NULL */
     POSTGRES_BYTES_ARRAY,
 };
@@ -46,6 +47,7 @@ struct postgres_value {
     double number;
     struct str bytes;        /* borrowed during the call */
     const int64_t *integers; /* arrays: `count` of them, borrowed */
+    const double *numbers;
     const struct str *texts;
     size_t count;
 };
@@ -82,6 +84,11 @@ static inline struct postgres_value postgres_double(double value)
 static inline struct postgres_value postgres_ints(const int64_t *values, size_t count)
 {
     return (struct postgres_value){.type = POSTGRES_INT_ARRAY, .integers = values, .count = count};
+}
+static inline struct postgres_value postgres_doubles(const double *values, size_t count)
+{
+    return (struct postgres_value){
+        .type = POSTGRES_DOUBLE_ARRAY, .numbers = values, .count = count};
 }
 static inline struct postgres_value postgres_texts(const struct str *values, size_t count)
 {
@@ -130,8 +137,23 @@ struct postgres_hook *postgres_hook_find(struct database_session *session, const
 void postgres_hook_add(struct database_session *session, struct postgres_hook *hook);
 
 /*
+ * Counters that many transactions change at once: what a transaction adds to a name is summed up
+ * and written once, right before its commit, to a row that few others share; reading sums them.
+ * They lie in table `slipway_counts`. Counting counts as a write: checks come before it. Names have
+ * at most POSTGRES_COUNT_NAME_MAX bytes; they are copied.
+ */
+enum { POSTGRES_COUNT_NAME_MAX = 63 };
+void postgres_count(struct database_session *session, const char *name, int64_t add);
+enum status postgres_count_read(struct database_session *session, const char *name,
+                                int64_t *ret_value, struct error *err) FALLIBLE;
+/* The name and its rows are gone with the commit. */
+enum status postgres_count_forget(struct database_session *session, const char *name,
+                                  struct error *err) FALLIBLE;
+
+/*
  * NOTIFY with the commit, each channel and payload once however often it is asked for. `channel` is
- * a literal, the payload at most 80 bytes. It counts as a write: checks come before it. When too many differ, one empty payload stands for all.
+ * a literal, the payload at most 80 bytes. It counts as a write: checks come before it. When too
+ * many differ, one empty payload stands for all.
  */
 void postgres_notify(struct database_session *session, const char *channel, struct str payload);
 
