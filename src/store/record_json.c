@@ -134,6 +134,155 @@ void record_write_json(struct json_writer *writer, const struct record *record)
     json_end_object(writer);
 }
 
+/* --- and back --------------------------------------------------------------------------------- */
+
+static enum status read_hash(struct json_reader *reader, struct record_payload *payload,
+                             struct error *err)
+{
+    struct str text;
+    TRY(json_read_string(reader, &text, err));
+    if (text.size != SHA256_HEX_SIZE - 1) return json_fail(reader, "no SHA-256 in hex", err);
+    for (size_t i = 0; i < SHA256_SIZE; i++) {
+        const char *digits = "0123456789abcdef", *at = text.data + 2 * i;
+        const char *high = strchr(digits, at[0]), *low = strchr(digits, at[1]);
+        if (!at[0] || !at[1] || !high || !low) return json_fail(reader, "no SHA-256 in hex", err);
+        payload->hash[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+    }
+    payload->hashed = true;
+    return STATUS_OK;
+}
+
+static enum status read_keep(struct json_reader *reader, enum record_keep *ret_keep,
+                             struct error *err)
+{
+    struct str text;
+    TRY(json_read_string(reader, &text, err));
+    for (unsigned keep = 0; keep < RECORD_KEEP_COUNT; keep++)
+        if (str_equal(text, str_of(record_keep_text((enum record_keep)keep))))
+            *ret_keep = (enum record_keep)keep;
+    return STATUS_OK;
+}
+
+static enum status read_payload_member(struct json_reader *reader, struct str key,
+                                       struct record_payload *payload, struct error *err)
+{
+    struct str text;
+    if (str_equal(key, STR("keep"))) return read_keep(reader, &payload->keep, err);
+    if (str_equal(key, STR("type"))) return json_read_string(reader, &payload->type, err);
+    if (str_equal(key, STR("size"))) return json_read_u64(reader, &payload->size, err);
+    if (str_equal(key, STR("header_size")))
+        return json_read_u64(reader, &payload->header_size, err);
+    if (str_equal(key, STR("sha256"))) return read_hash(reader, payload, err);
+    if (str_equal(key, STR("json"))) return json_read_raw(reader, &payload->bytes, err);
+    if (str_equal(key, STR("text"))) return json_read_string(reader, &payload->bytes, err);
+    if (!str_equal(key, STR("base64"))) return json_skip(reader, err);
+    TRY(json_read_string(reader, &text, err));
+    return base64_decode(text, reader->arena, &payload->bytes, err);
+}
+
+static enum status read_payload(struct json_reader *reader, struct record_payload *payload,
+                                struct error *err)
+{
+    bool more;
+    TRY(json_open_object(reader, err));
+    for (;;) {
+        struct str key;
+        TRY(json_next_member(reader, &key, &more, err));
+        if (!more) return STATUS_OK;
+        TRY(read_payload_member(reader, key, payload, err));
+    }
+}
+
+static enum status read_id(struct json_reader *reader, struct record *record, struct error *err)
+{
+    struct str text;
+    TRY(json_read_string(reader, &text, err));
+    if (!record_id_is_valid(text)) return json_fail(reader, "no id of a record", err);
+    memcpy(record->id, text.data, RECORD_ID_SIZE);
+    return STATUS_OK;
+}
+
+/* States, sources and statuses: a name that is not known leaves the first one. */
+static enum status read_name(struct json_reader *reader, struct str key, struct record *record,
+                             struct error *err)
+{
+    struct str text;
+    TRY(json_read_string(reader, &text, err));
+    if (str_equal(key, STR("state"))) (void)record_state_of(text, &record->state);
+    if (str_equal(key, STR("source"))) (void)record_source_of(text, &record->source);
+    for (int i = 0; i < STATUS_COUNT && str_equal(key, STR("status")); i++)
+        if (str_equal(text, str_of(status_name((enum status)i)))) record->status = (enum status)i;
+    return STATUS_OK;
+}
+
+static enum status read_number(struct json_reader *reader, struct str key, struct record *record,
+                               bool *ret_known, struct error *err)
+{
+    const struct {
+        struct str name;
+        uint64_t *field;
+    } numbers[] = {
+        {STR("received_us"), &record->received_us}, {STR("queued_us"), &record->queued_us},
+        {STR("started_us"), &record->started_us},   {STR("done_us"), &record->done_us},
+        {STR("start_us"), &record->start_us},       {STR("expires_us"), &record->expires_us},
+    };
+    uint64_t value;
+    *ret_known = true;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        if (str_equal(key, numbers[i].name)) return json_read_u64(reader, numbers[i].field, err);
+    *ret_known = str_equal(key, STR("attempts")) || str_equal(key, STR("priority"));
+    if (!*ret_known) return STATUS_OK;
+    TRY(json_read_u64(reader, &value, err));
+    *(str_equal(key, STR("attempts")) ? &record->attempts : &record->priority) = (uint32_t)value;
+    return STATUS_OK;
+}
+
+static enum status read_member(struct json_reader *reader, struct str key, struct record *record,
+                               struct error *err)
+{
+    const struct {
+        struct str name;
+        struct str *field;
+    } texts[] = {
+        {STR("model"), &record->model},       {STR("version"), &record->version},
+        {STR("digest"), &record->digest},     {STR("variant"), &record->variant},
+        {STR("error"), &record->error},       {STR("key"), &record->key},
+        {STR("trace_id"), &record->trace_id}, {STR("request_id"), &record->request_id},
+        {STR("queue"), &record->queue},       {STR("message_id"), &record->message_id},
+        {STR("group"), &record->group},
+    };
+    bool known = true;
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        if (str_equal(key, texts[i].name)) return json_read_string(reader, texts[i].field, err);
+    if (str_equal(key, STR("id"))) return read_id(reader, record, err);
+    if (str_equal(key, STR("input"))) return read_payload(reader, &record->input, err);
+    if (str_equal(key, STR("output"))) return read_payload(reader, &record->output, err);
+    if (str_equal(key, STR("label"))) return json_read_raw(reader, &record->label, err);
+    if (str_equal(key, STR("progress"))) return json_read_double(reader, &record->progress, err);
+    if (str_equal(key, STR("state")) || str_equal(key, STR("source")) ||
+        str_equal(key, STR("status")))
+        return read_name(reader, key, record, err);
+    TRY(read_number(reader, key, record, &known, err));
+    return known ? STATUS_OK : json_skip(reader, err);
+}
+
+enum status record_read_json(struct json_reader *reader, struct record *ret_record,
+                             struct error *err)
+{
+    struct record record = {.model = STR_EMPTY};
+    bool more;
+    assert(reader->arena);
+    TRY(json_open_object(reader, err));
+    for (;;) {
+        struct str key;
+        TRY(json_next_member(reader, &key, &more, err));
+        if (!more) break;
+        TRY(read_member(reader, key, &record, err));
+    }
+    *ret_record = record;
+    return STATUS_OK;
+}
+
 /* --- CSV -------------------------------------------------------------------------------------- */
 
 /* New columns go to the end: exports are read by position. */

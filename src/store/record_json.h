@@ -16,6 +16,11 @@
 
 void record_write_json(struct json_writer *writer, const struct record *record);
 
+/* Reads what record_write_json wrote; memory from the reader's arena, which must be there. What it
+ * does not know is skipped. */
+enum status record_read_json(struct json_reader *reader, struct record *ret_record,
+                             struct error *err) FALLIBLE;
+
 /* The columns of a CSV export, in their order, and one row; both end with CR LF (RFC 4180). */
 void record_write_csv_header(struct buffer *out);
 void record_write_csv(struct buffer *out, const struct record *record);

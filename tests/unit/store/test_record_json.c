@@ -1,4 +1,5 @@
 /* Records as JSON and CSV. */
+#include "base/mem.h"
 #include "store/record_json.c"
 #include "test.h"
 
@@ -53,6 +54,53 @@ TEST(what_is_no_json_is_text_or_base64)
     record.input = (struct record_payload){.keep = RECORD_KEEP_HASHED, .size = 3, .hashed = true};
     EXPECT(strstr(json_of(&record), "\"input\":{\"keep\":\"hashed\",\"size\":3,\"sha256\":"
                                     "\"00000000") != NULL);
+}
+
+TEST(what_was_written_is_read_again)
+{
+    struct record record = sample(), again;
+    struct arena arena;
+    struct json_reader reader;
+    struct error err;
+    record.source = RECORD_SOURCE_QUEUE;
+    record.state = RECORD_FAILED;
+    record.status = STATUS_DEADLINE_EXCEEDED;
+    record.error = STR("too \"late\"");
+    record.key = STR("k\xc3\xa4");
+    record.done_us = 7;
+    record.attempts = 3;
+    record.progress = 0.5;
+    record.input.hashed = true;
+    record.input.hash[0] = 0xa5;
+    record.input.keep = RECORD_KEEP_TRUNCATED;
+    arena_init(&arena, 1 << 20);
+    char *text = mem_copy_text(json_of(&record));
+    json_reader_init(&reader, str_of(text), &arena);
+    EXPECT_STATUS(record_read_json(&reader, &again, &err), STATUS_OK, err);
+    EXPECT_STATUS(json_end(&reader, &err), STATUS_OK, err);
+    EXPECT_TEXT(json_of(&again), text);
+    EXPECT_STR(again.output.bytes, record.output.bytes);
+    EXPECT_STR(again.error, record.error);
+    arena_clear(&arena);
+    mem_free(text);
+}
+
+TEST(a_record_of_a_newer_server_is_read_as_far_as_it_is_known)
+{
+    struct record record;
+    struct arena arena;
+    struct json_reader reader;
+    struct error err;
+    arena_init(&arena, 1 << 20);
+    json_reader_init(&reader,
+                     STR("{\"new\":[{}],\"state\":\"paused\",\"model\":\"m\","
+                         "\"input\":{\"keep\":\"shared\",\"x\":1}}"),
+                     &arena);
+    EXPECT_STATUS(record_read_json(&reader, &record, &err), STATUS_OK, err);
+    EXPECT_STR(record.model, STR("m"));
+    json_reader_init(&reader, STR("{\"id\":\"short\"}"), &arena);
+    EXPECT_STATUS(record_read_json(&reader, &record, &err), STATUS_INVALID_ARGUMENT, err);
+    arena_clear(&arena);
 }
 
 TEST(deep_payloads_do_not_break_the_whole)
