@@ -27,6 +27,9 @@ struct data_kind {
                         struct database **ret_database, struct error *err);
     enum status (*store_new)(struct database *database, struct store **ret_store,
                              struct error *err);
+    /* NULL: the kind has tools of its own. */
+    enum status (*backup)(struct database *database, const char *path, struct error *err);
+    enum status (*check)(struct database *database, struct error *err);
 };
 
 struct data {
@@ -106,7 +109,7 @@ static enum status open_sqlite(const struct config *config, const char *url, boo
     }
 
 static const struct data_kind kinds[] = {
-    {{PREFIX("sqlite:")}, open_sqlite, store_sqlite_new},
+    {{PREFIX("sqlite:")}, open_sqlite, store_sqlite_new, sqlite_backup, sqlite_check},
 };
 
 static bool is_off(const char *url)
@@ -270,4 +273,24 @@ void data_free(struct data *data)
     (void)pthread_cond_destroy(&data->changed);
     (void)pthread_mutex_destroy(&data->mutex);
     mem_free(data);
+}
+
+enum status data_backup(struct data *data, const char *path, struct error *err)
+{
+    const struct data_kind *kind = find_kind(data->config->data_url);
+    struct data_parts parts;
+    TRY(data_get(data, &parts, err));
+    if (kind->backup) return kind->backup(parts.database, path, err);
+    return fail(err, STATUS_UNIMPLEMENTED, "%s has backups of its own: use pg_dump or its archive",
+                database_kind(parts.database));
+}
+
+enum status data_check(struct data *data, struct error *err)
+{
+    const struct data_kind *kind = find_kind(data->config->data_url);
+    struct data_parts parts;
+    TRY(data_get(data, &parts, err));
+    if (kind->check) return kind->check(parts.database, err);
+    return fail(err, STATUS_UNIMPLEMENTED, "%s checks its pages by itself: use pg_amcheck",
+                database_kind(parts.database));
 }

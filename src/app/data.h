@@ -45,6 +45,11 @@ enum status data_get(struct data *data, struct data_parts *ret_parts, struct err
 /* Waits until data_get succeeds; false if it has not in time. Not on a loop's thread. */
 bool data_wait(struct data *data, uint64_t timeout_ns);
 
+/* Once open, blocking. A copy in a new file while others go on writing, and a look through all of
+ * it; UNIMPLEMENTED for kinds that have tools of their own, with their names. */
+enum status data_backup(struct data *data, const char *path, struct error *err) FALLIBLE;
+enum status data_check(struct data *data, struct error *err) FALLIBLE;
+
 /* True if data.url is none: there will never be any. */
 bool data_is_off(const struct data *data);
 
