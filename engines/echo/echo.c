@@ -91,6 +91,7 @@ static enum slipway_status fill(struct slipway_model *model,
     if (status != SLIPWAY_OK) return status;
     apply_parameters(file, options);
     sleep_us(file->load_delay_us);
+    if (file->crash_load) abort(); // as a library on a file that it cannot cope with
     if (file->fail_load != SLIPWAY_OK)
         return echo_fail(error, file->fail_load, "'%.200s' says that it cannot be loaded",
                          options->path);

@@ -186,6 +186,7 @@ static const struct number {
     {"delay_us", offsetof(struct echo_file, delay_us)},
     {"spin_us", offsetof(struct echo_file, spin_us)},
     {"load_delay_us", offsetof(struct echo_file, load_delay_us)},
+    {"crash_load", offsetof(struct echo_file, crash_load)},
     {"hang_negative", offsetof(struct echo_file, hang_negative)},
     {"leak_bytes", offsetof(struct echo_file, leak_bytes)},
     {"weight_bytes", offsetof(struct echo_file, weight_bytes)},

@@ -11,6 +11,7 @@
  *   fail_every 3 UNAVAILABLE          # every third execute fails with this status
  *   fail_negative INVALID_ARGUMENT    # an execute fails if input 0 holds a negative number
  *   fail_load EXHAUSTED               # loading fails
+ *   crash_load 1                      # loading ends the process by abort()
  *   fail_instance EXHAUSTED           # making an instance fails
  *   load_delay_us 500                 # loading sleeps
  *   hang_until /tmp/file              # execute waits until the file exists
@@ -56,6 +57,7 @@ struct echo_file {
     struct echo_tensor outputs[ECHO_TENSORS_MAX];
     size_t input_count, output_count;
     uint64_t delay_us, spin_us, load_delay_us, leak_bytes, weight_bytes;
+    uint64_t crash_load;    /* 0: does not */
     uint64_t hang_negative; /* 0: each execute hangs */
     uint64_t fail_every;    /* 0: never */
     enum slipway_status fail_status, fail_negative, fail_load, fail_instance; /* OK: does not */

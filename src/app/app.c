@@ -42,6 +42,7 @@ static struct serve_options serve_options_of(const struct config *config, const 
         .poll_interval_ms = config->model_poll_interval_ns / NS_PER_MS,
         .lane_count = app->thread_count,
         .load_threads = (uint32_t)config->model_load_threads,
+        .trial_program = config->model_trial_load ? "/proc/self/exe" : NULL,
         .engine_threads = (uint32_t)config->engine_threads,
         .queue_size_max = (uint32_t)config->queue_size_max,
         .queue_timeout_ns = config->queue_timeout_ns,

@@ -501,7 +501,8 @@ enum status check_run(const struct check_options *options, struct report *report
     struct local *local;
     TRY(local_open(&(struct local_options){.path = options->path,
                                            .engine_directory = options->engine_directory,
-                                           .engine_threads = options->engine_threads},
+                                           .engine_threads = options->engine_threads,
+                                           .trial = true},
                    &local, err));
     const struct serve_index *index = local_index(local);
     size_t names = 0;

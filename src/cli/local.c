@@ -40,6 +40,7 @@ static enum status start(struct local *local, const struct local_options *option
         .control = SERVE_CONTROL_NONE,
         .lane_count = 1,
         .engine_threads = options->engine_threads,
+        .trial_program = options->trial ? "/proc/self/exe" : NULL,
     };
     TRY(loop_new(&(struct loop_options){0}, &local->loop, err));
     TRY(serve_new(&serve_options, &local->serve, err));
@@ -53,6 +54,16 @@ static enum status start(struct local *local, const struct local_options *option
     return STATUS_OK;
 }
 
+static uint64_t sum_of_loads(struct serve *serve)
+{
+    struct serve_statistics statistics;
+    uint64_t total_ns = 0;
+    serve_statistics_read(serve, STR_EMPTY, STR_EMPTY, &statistics);
+    for (size_t i = 0; i < statistics.count; i++) total_ns += statistics.rows[i].load_ns;
+    serve_statistics_clear(&statistics);
+    return total_ns;
+}
+
 enum status local_open(const struct local_options *options, struct local **ret_local,
                        struct error *err)
 {
@@ -61,7 +72,6 @@ enum status local_open(const struct local_options *options, struct local **ret_l
     enum log_level level = log_get_level();
     log_set_level(LOG_LEVEL_OFF);
     process_read(&before);
-    uint64_t start_ns = clock_monotonic_ns();
     struct local *local = MEM_NEW(struct local);
     local->path = mem_copy_text(options->path);
     local->engines = engine_registry_new(options->engine_directory);
@@ -71,7 +81,7 @@ enum status local_open(const struct local_options *options, struct local **ret_l
         local_close(local);
         return status;
     }
-    local->load_ns = clock_monotonic_ns() - start_ns;
+    local->load_ns = sum_of_loads(local->serve);
     process_read(&after);
     if (after.resident_bytes > before.resident_bytes)
         local->load_bytes = after.resident_bytes - before.resident_bytes;

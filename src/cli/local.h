@@ -24,6 +24,7 @@ struct local_options {
     const char *path;             /* model file, model directory or repository */
     const char *engine_directory; /* NULL or "": the usual places */
     uint32_t engine_threads;      /* 0: the engine's default */
+    bool trial;                   /* each model in a process of its own first */
 };
 
 /*
@@ -37,7 +38,8 @@ void local_close(struct local *local);
 /* All models with their states and reasons; owned by the local. */
 const struct serve_index *local_index(struct local *local);
 
-/* How long loading took, all models together, and what memory it added to the process. */
+/* How long loading took, all models together and trials not counted, and what memory it added to
+ * the process. */
 uint64_t local_load_ns(const struct local *local);
 uint64_t local_load_bytes(const struct local *local);
 

@@ -6,6 +6,7 @@
 #include "serve/layout.h"
 #include "serve/sample.h"
 #include "serve/settings.h"
+#include "serve/trial.h"
 
 enum { WARMUP_MEMORY_MAX = 1 << 30 };
 
@@ -59,6 +60,17 @@ static enum status declare_all(struct arena *arena, const struct model_config *c
     return STATUS_OK;
 }
 
+static enum status try_first(struct model *model, const struct engine *engine,
+                             const struct slipway_load_options *options, struct error *err)
+{
+    const char *program = model->serve->options.trial_program;
+    if (!program) return STATUS_OK;
+    uint64_t start_ns = clock_monotonic_ns();
+    TRY(trial_run(program, engine, options, model->config->max_batch_size, err));
+    model->trial_ns = clock_monotonic_ns() - start_ns;
+    return STATUS_OK;
+}
+
 static enum status open_engine(struct model *model, const struct layout_version *version,
                                struct arena *arena, struct error *err)
 {
@@ -76,6 +88,7 @@ static enum status open_engine(struct model *model, const struct layout_version 
                                                  .input_count = declared.input_count,
                                                  .outputs = declared.outputs,
                                                  .output_count = declared.output_count};
+    TRY(try_first(model, engine, &options, err));
     TRY(engine_model_load(engine, &options, &model->engine_model, err));
     return model_config_complete(model->config, engine_model_info(model->engine_model), err);
 }
@@ -108,7 +121,7 @@ enum status model_load(struct serve *serve, const struct layout_model *layout,
         model_free(model);
         return status;
     }
-    model->load_ns = clock_monotonic_ns() - start_ns;
+    model->load_ns = clock_monotonic_ns() - start_ns - model->trial_ns;
     *ret_model = model;
     return STATUS_OK;
 }

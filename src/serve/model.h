@@ -80,7 +80,8 @@ struct model {
     struct model_labels *labels; /* one per output */
     struct runners *runners;
     uint64_t warm_cost_ns; /* of one engine call; 0: no warm-up was possible */
-    uint64_t load_ns;
+    uint64_t load_ns;      /* without the trial */
+    uint64_t trial_ns;     /* 0: none */
     uint32_t lane_count;
     struct serve_model *lanes;
 };

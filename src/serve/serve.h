@@ -99,6 +99,8 @@ struct serve_options {
     uint32_t engine_threads; /* threads one execute may use; 0: the engine's default */
     uint32_t queue_size_max; /* waiting calls of one model where its config sets none; 0: 16,384 */
     uint64_t queue_timeout_ns; /* longest wait where neither model nor request sets one; 0: none */
+    const char
+        *trial_program; /* tries each model in a child of that file first (trial.h); NULL: no */
     bool ready_despite_failures;  /* once the start's loads are over, also if some failed */
     uint64_t bytes_in_flight_max; /* of inputs, all lanes together; 0: 1 GiB */
     uint64_t cache_size_max;      /* bytes of the response cache; 0: no cache */

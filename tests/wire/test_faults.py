@@ -2,6 +2,7 @@
 import concurrent.futures
 import math
 import os
+import pathlib
 import resource
 import shutil
 import signal
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import threading
 import time
+import zipfile
 
 import pytest
 
@@ -327,3 +329,66 @@ def test_a_file_that_goes_bad_while_polling(tmp_path, start, what, model, file):
         thread.join()
     assert not failed, failed[:3]
     server.wait_until(lambda: server.get(f"/v2/models/{model}/ready").status == 200, "readiness", 10)
+
+
+# ---- files that crash the engine
+
+
+def misspelt_archive(path):
+    """A TorchScript archive whose code is text that no compiler wrote: libtorch 1.13 crashes on it."""
+    with zipfile.ZipFile(MODELS / "iris" / "1" / "model.pt") as whole, zipfile.ZipFile(path, "w") as damaged:
+        for name in whole.namelist():
+            data = whole.read(name)
+            damaged.writestr(name, data.replace(b"__parameters__", b"__parametErs__") if name.endswith(".py") else data)
+
+
+@pytest.mark.parametrize("kind", ["echo", "torch"])
+def test_check_survives_a_file_that_crashes_its_engine(tmp_path, kind):
+    if kind == "echo":
+        path = echo_repository(tmp_path, {"bad": "input x FP32 [1]\noutput y x\ncrash_load 1"})
+        reason = "is damaged or hostile: the engine 'echo' crashed on it in a trial (Aborted)"
+    else:
+        path = tmp_path / "bad.pt"
+        misspelt_archive(path)
+        reason = "bad.pt"  # a later libtorch may refuse it in order
+    done = subprocess.run([BINARY, "check", path], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 65, (done.returncode, done.stdout, done.stderr)
+    assert "FAIL  load" in done.stdout and reason in done.stdout
+
+
+def test_a_trial_keeps_a_crash_out_of_the_server(tmp_path):
+    root = echo_repository(tmp_path, {"bad": "input x FP32 [1]\noutput y x\ncrash_load 1",
+                                      "good": "input x FP32 [1]\noutput y x",
+                                      "moody": "input x FP32 [1]\noutput y x\nfail_load EXHAUSTED"})
+    (root / "worse" / "1").mkdir(parents=True)
+    misspelt_archive(root / "worse" / "1" / "model.pt")
+    with Server([root], model_trial_load="on", ready=False, model_ready_requires_all="false") as server:
+        server.wait_until(lambda: server.get("/v2/health/ready").status == 200, "readiness")
+        assert server.infer("good", ONE).status == 200
+        rows = {row["name"]: row for row in server.post("/v2/repository/index").json()}
+        assert rows["good"]["state"] == "READY"
+        assert "crashed on it in a trial" in rows["bad"]["reason"]
+        assert "says that it cannot be loaded" in rows["moody"]["reason"]  # refused in order: the load's own words
+        assert rows["worse"]["state"] == "UNAVAILABLE" and "model.pt" in rows["worse"]["reason"]
+
+
+def test_a_trial_that_hangs_ends_with_its_server(tmp_path):
+    gate = tmp_path / "gate"
+    root = echo_repository(tmp_path, {"stuck": f"input x FP32 [1]\noutput y x\nhang_until {gate}"})
+    server = Server([root], model_trial_load="on", ready=False, drain_grace="1s")
+    server.expected_exit_code = -signal.SIGTERM  # what a load that is not over ends in
+    with server:
+        children = pathlib.Path(f"/proc/{server.process.pid}/task")
+
+        def trials():
+            return [int(child) for task in children.iterdir() for child in (task / "children").read_text().split()]
+
+        server.wait_until(trials, "the trial")
+        trial = trials()[0]
+    server_gone = time.monotonic() + 10
+    while pathlib.Path(f"/proc/{trial}").exists() and time.monotonic() < server_gone:
+        if "Z" in pathlib.Path(f"/proc/{trial}/stat").read_text().rpartition(")")[2].split()[0]:
+            break
+        time.sleep(0.02)
+    else:
+        assert not pathlib.Path(f"/proc/{trial}").exists(), "the trial outlived its server"
