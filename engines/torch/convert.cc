@@ -91,8 +91,30 @@ static void check_bools(const Leaf &leaf, const slipway_tensor &tensor)
                leaf.name.c_str());
 }
 
-at::Tensor Inputs::view_of(const Leaf &leaf, const slipway_tensor &tensor, bool copy)
+/* True if the view has the tensor's type and shape, and its elements where a new one has them. */
+static bool suits(const at::Tensor &view, const slipway_tensor &tensor, at::ScalarType type)
 {
+    return view.defined() && view.scalar_type() == type &&
+           view.sizes() == at::IntArrayRef(tensor.dims, tensor.rank) && view.is_contiguous() &&
+           view.storage_offset() == 0;
+}
+
+/* The last call's view with this call's memory costs a fraction of a new one. */
+at::Tensor Inputs::borrow(size_t index, const slipway_tensor &tensor, at::ScalarType type)
+{
+    at::Tensor &view = views_[index];
+    if (suits(view, tensor, type))
+        view.storage().set_data_ptr_noswap(at::DataPtr(tensor.data, at::kCPU));
+    else
+        view = at::for_blob(tensor.data, at::IntArrayRef(tensor.dims, tensor.rank))
+                   .options(type)
+                   .make_tensor();
+    return view;
+}
+
+at::Tensor Inputs::view_of(size_t index, const slipway_tensor &tensor, bool copy)
+{
+    const Leaf &leaf = signature_.inputs[index];
     at::ScalarType type;
     if (!scalar_type_of(tensor.dtype, &type))
         refuse(SLIPWAY_INVALID_ARGUMENT,
@@ -102,10 +124,8 @@ at::Tensor Inputs::view_of(const Leaf &leaf, const slipway_tensor &tensor, bool 
     if (tensor.dtype == SLIPWAY_DTYPE_BOOL) check_bools(leaf, tensor);
     at::IntArrayRef dims(tensor.dims, tensor.rank);
     if (tensor.byte_size == 0) return at::empty(dims, type);
-    at::Tensor view = at::for_blob(tensor.data, dims).options(type).make_tensor();
-    if (copy) return view.clone();
-    borrowed_.push_back(view);
-    return view;
+    if (copy) return at::for_blob(tensor.data, dims).options(type).make_tensor().clone();
+    return borrow(index, tensor, type);
 }
 
 static const slipway_bytes *strings_of(const Leaf &leaf, const slipway_tensor &tensor,
@@ -192,16 +212,17 @@ static c10::IValue numbers_of(const Leaf &leaf, const at::Tensor &tensor)
     return list_of<int64_t>(tensor.to(at::kLong).contiguous());
 }
 
-c10::IValue Inputs::leaf_of(const Leaf &leaf, const slipway_tensor &tensor, bool copy)
+c10::IValue Inputs::leaf_of(size_t index, const slipway_tensor &tensor, bool copy)
 {
+    const Leaf &leaf = signature_.inputs[index];
     switch (leaf.kind) {
-    case Kind::tensor: return view_of(leaf, tensor, copy);
+    case Kind::tensor: return view_of(index, tensor, copy);
     case Kind::text: return text_of(leaf, tensor);
     case Kind::texts: return texts_of(leaf, tensor);
     case Kind::integers:
     case Kind::reals:
-    case Kind::booleans: return numbers_of(leaf, view_of(leaf, tensor, false));
-    default: return scalar_of(leaf, view_of(leaf, tensor, false));
+    case Kind::booleans: return numbers_of(leaf, view_of(index, tensor, false));
+    default: return scalar_of(leaf, view_of(index, tensor, false));
     }
 }
 
@@ -212,10 +233,10 @@ c10::IValue Inputs::value_of(const Node &node, const slipway_tensor *tensors, bo
     switch (node.form) {
     case Form::leaf: {
         const slipway_tensor &tensor = tensors[node.leaf];
-        const Leaf &leaf = signature_.inputs[node.leaf];
-        if (tensor.dtype != absent.dtype) return leaf_of(leaf, tensor, copy);
+        if (tensor.dtype != absent.dtype) return leaf_of(node.leaf, tensor, copy);
         if (node.has_substitute) return node.substitute;
-        refuse(SLIPWAY_INVALID_ARGUMENT, "input '%.100s' is missing", leaf.name.c_str());
+        refuse(SLIPWAY_INVALID_ARGUMENT, "input '%.100s' is missing",
+               signature_.inputs[node.leaf].name.c_str());
     }
     case Form::list: {
         c10::List<at::Tensor> list;
@@ -258,10 +279,15 @@ static void give_own_memory(const c10::Storage &storage)
 
 void Inputs::detach()
 {
-    for (const at::Tensor &tensor : borrowed_)
-        if (tensor.use_count() > 1 || tensor.storage().use_count() > 1)
-            give_own_memory(tensor.storage());
-    borrowed_.clear();
+    for (at::Tensor &view : views_) {
+        if (!view.defined()) continue;
+        if (view.use_count() == 1 && view.storage().use_count() == 1) {
+            view.storage().set_data_ptr_noswap(at::DataPtr(nullptr, at::kCPU));
+            continue;
+        }
+        give_own_memory(view.storage());
+        view.reset();
+    }
 }
 
 /* ---- Outputs ---- */

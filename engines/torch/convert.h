@@ -24,7 +24,10 @@ namespace shim
 class Inputs
 {
   public:
-    explicit Inputs(const Signature &signature) : signature_(signature) {}
+    explicit Inputs(const Signature &signature)
+        : signature_(signature), views_(signature.inputs.size())
+    {
+    }
 
     /* Pushes forward's arguments. `copy`: the model may write to them. Throws. */
     void push(const slipway_tensor *tensors, bool copy, torch::jit::Stack &stack);
@@ -37,11 +40,12 @@ class Inputs
 
   private:
     c10::IValue value_of(const Node &node, const slipway_tensor *tensors, bool copy);
-    c10::IValue leaf_of(const Leaf &leaf, const slipway_tensor &tensor, bool copy);
-    at::Tensor view_of(const Leaf &leaf, const slipway_tensor &tensor, bool copy);
+    c10::IValue leaf_of(size_t index, const slipway_tensor &tensor, bool copy);
+    at::Tensor view_of(size_t index, const slipway_tensor &tensor, bool copy);
+    at::Tensor borrow(size_t index, const slipway_tensor &tensor, at::ScalarType type);
 
     const Signature &signature_;
-    std::vector<at::Tensor> borrowed_;
+    std::vector<at::Tensor> views_; /* one per input; what nobody kept shows the next call's */
 };
 
 /* The outputs of one call. */

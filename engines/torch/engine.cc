@@ -7,6 +7,7 @@
  */
 #include "convert.h"
 #include "library.h"
+#include "memory.h"
 #include "problem.h"
 #include "settings.h"
 
@@ -24,6 +25,7 @@
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/runtime/interpreter.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 using namespace shim;
@@ -32,7 +34,7 @@ namespace prim = torch::jit::prim;
 /* Read-only once loaded, but for the pool and what the module itself changes. */
 struct slipway_model {
     torch::jit::Module module;
-    torch::jit::Function *forward = nullptr;
+    torch::jit::GraphExecutor forward;
     Signature signature;
     Settings settings;
     std::vector<slipway_tensor_spec> inputs;
@@ -182,14 +184,17 @@ static void fill(slipway_model &model, const slipway_load_options &options)
     torch::jit::Module module = read_module(options.path);
     model.weight_bytes = weight_bytes_of(module);
     model.module = prepared(module, model.settings, options.name);
-    model.forward = &model.module.get_method("forward").function();
+    auto &forward = torch::jit::toGraphFunction(model.module.get_method("forward").function());
+    model.forward = forward.get_executor();
 
-    std::shared_ptr<torch::jit::Graph> graph =
-        torch::jit::toGraphFunction(*model.forward).graph()->copy();
+    std::shared_ptr<torch::jit::Graph> graph = forward.graph()->copy();
     torch::jit::Inline(*graph);
     // freezing keeps the graph's arguments but not their defaults
     const c10::FunctionSchema &schema = module.get_method("forward").function().getSchema();
     model.signature = signature_of(schema, *graph, options);
+    if (graph->inputs().size() != model.signature.arguments.size() + 1)
+        refuse(SLIPWAY_INVALID_ARGUMENT, "'%.300s' is damaged: 'forward' takes %zu values, not %zu",
+               options.path, graph->inputs().size() - 1, model.signature.arguments.size());
     find_effects(model, graph);
     model.inputs = specs_of(model.signature.inputs);
     model.outputs = specs_of(model.signature.outputs);
@@ -233,6 +238,12 @@ static void instance_free(slipway_instance *instance)
 
 /* ---- Running ---- */
 
+/* As Function::run, without its lock and its log: the plan for such arguments, and a run of it. */
+static void run_plan(slipway_model &model, torch::jit::Stack &stack)
+{
+    torch::jit::InterpreterState(model.forward.getPlanFor(stack).code).run(stack);
+}
+
 /* Forward on the stack; returns its value. The arguments are let go of in any case. */
 static c10::IValue run_forward(slipway_instance &instance, const slipway_tensor *inputs)
 {
@@ -242,7 +253,7 @@ static c10::IValue run_forward(slipway_instance &instance, const slipway_tensor 
         stack.clear();
         stack.push_back(model.module._ivalue());
         instance.inputs.push(inputs, model.writes_inputs, stack);
-        model.forward->run(stack);
+        run_plan(model, stack);
     } catch (...) {
         stack.clear();
         instance.inputs.detach();
@@ -325,6 +336,7 @@ slipway_engine_entry(const slipway_host *given)
     host = given;
     try {
         at::set_num_interop_threads(1);
+        keep_small_blocks();
         // one plan per model, made at its first call: no profiling runs, no recompiling later
         torch::jit::getProfilingMode() = false;
         std::string blas = reference_blas();

@@ -131,6 +131,45 @@ TEST(torch_model_may_keep_its_input)
     }
 }
 
+/* One instance, one buffer that is written over, shapes and types that come and go. */
+TEST(torch_inputs_that_change_under_one_instance)
+{
+    static const char *const models[] = {"double", "identity"};
+    for (size_t m = 0; m < COUNT_OF(models); m++) {
+        struct running running CLEANUP(running_clear) = {0};
+        EXPECT_ENGINE(running, running_load(&running, models[m], NULL), SLIPWAY_OK);
+        REQUIRE(running.instance);
+        enum { CALLS = 60, SIZE = 8 };
+        struct slipway_result results[CALLS];
+        float values[SIZE];
+        for (int call = 0; call < CALLS; call++) {
+            int64_t size = 1 + call / 5 % SIZE;
+            int64_t whole[SIZE];
+            for (int64_t i = 0; i < size; i++) values[i] = (float)(whole[i] = call + i);
+            running.inputs[0] = (struct slipway_tensor){SLIPWAY_DTYPE_FP32, 1, &size, values,
+                                                        (uint64_t)size * sizeof(float)};
+            if (call % 7 == 6)
+                running.inputs[0] = (struct slipway_tensor){SLIPWAY_DTYPE_INT64, 1, &size, whole,
+                                                            (uint64_t)size * sizeof(int64_t)};
+            EXPECT_ENGINE(running, running_execute(&running), SLIPWAY_OK);
+            results[call] = running.result;
+            running.has_result = false;
+            memset(values, 0xFF, sizeof values);
+            memset(whole, 0xFF, sizeof whole);
+        }
+        for (int call = 0; call < CALLS; call++) {
+            const struct slipway_tensor *output = &results[call].tensors[0];
+            int factor = m == 0 ? 2 : 1, size = 1 + call / 5 % SIZE;
+            EXPECT(output->rank == 1 && output->dims[0] == size);
+            for (int i = 0; i < size && call % 7 == 6; i++)
+                EXPECT_INT(((const int64_t *)output->data)[i], (call + i) * factor);
+            for (int i = 0; i < size && call % 7 != 6; i++)
+                EXPECT(((const float *)output->data)[i] == (float)((call + i) * factor));
+            torch_engine()->result_release(&results[call]);
+        }
+    }
+}
+
 TEST(torch_state_does_not_change_results_given_out)
 {
     struct running running CLEANUP(running_clear) = {0};
