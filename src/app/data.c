@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "config/environment.h"
 #include "db/sqlite.h"
-#include "queue/queue.h"
+#include "queue/queue_sqlite.h"
 #include "store/store_sqlite.h"
 
 #include <errno.h>
@@ -25,6 +25,8 @@ struct data_kind {
     struct str prefixes[2]; /* of data.url; data NULL: not used */
     enum status (*open)(const struct config *config, const char *url, bool must_exist,
                         struct database **ret_database, struct error *err);
+    enum status (*queues_new)(struct database *database, struct queue_store **ret_queues,
+                              struct error *err);
     enum status (*store_new)(struct database *database, struct store **ret_store,
                              struct error *err);
     /* NULL: the kind has tools of its own. */
@@ -109,7 +111,12 @@ static enum status open_sqlite(const struct config *config, const char *url, boo
     }
 
 static const struct data_kind kinds[] = {
-    {{PREFIX("sqlite:")}, open_sqlite, store_sqlite_new, sqlite_backup, sqlite_check},
+    {{PREFIX("sqlite:")},
+     open_sqlite,
+     queue_sqlite_new,
+     store_sqlite_new,
+     sqlite_backup,
+     sqlite_check},
 };
 
 static bool is_off(const char *url)
@@ -131,6 +138,7 @@ static const struct data_kind *find_kind(const char *url)
 
 static void close_parts(struct data_parts *parts)
 {
+    queue_store_free(parts->queues);
     store_free(parts->store);
     database_free(parts->database);
     *parts = (struct data_parts){0};
@@ -147,6 +155,7 @@ static enum status open_parts(const struct config *config, bool must_exist,
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "data.url begins with neither 'sqlite:' nor 'postgres://', and is not 'none'");
     TRY(kind->open(config, url, must_exist, &parts->database, err));
+    TRY(kind->queues_new(parts->database, &parts->queues, err));
     return kind->store_new(parts->database, &parts->store, err);
 }
 

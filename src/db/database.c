@@ -176,6 +176,37 @@ static void chain_run(struct database_task *chain, struct database_session *sess
     }
 }
 
+void database_flush_add(struct database_session *session, struct database_flush *flush)
+{
+    if (flush->linked) return;
+    flush->linked = true;
+    flush->next = session->flushes;
+    session->flushes = flush;
+}
+
+static enum status flushes_run(struct database_session *session, struct error *err)
+{
+    for (struct database_flush *flush = session->flushes; flush; flush = flush->next)
+        TRY(flush->run(flush, session, err));
+    return STATUS_OK;
+}
+
+static void flushes_forget(struct database_session *session, bool kept)
+{
+    while (session->flushes) {
+        struct database_flush *flush = session->flushes;
+        session->flushes = flush->next;
+        flush->linked = false;
+        flush->forget(flush, kept);
+    }
+}
+
+static void rollback(struct database_session *session)
+{
+    flushes_forget(session, false);
+    session->database->ops->rollback(session);
+}
+
 static enum status begin(struct database_session *session, struct error *err)
 {
     struct database *database = session->database;
@@ -191,14 +222,18 @@ static enum status commit(struct database_thread *thread, struct error *err)
 {
     struct database *database = thread->database;
     uint64_t start = clock_monotonic_ns();
-    enum status status = database->ops->commit(&thread->session, err);
+    enum status status = flushes_run(&thread->session, err);
+    if (status == STATUS_OK) status = database->ops->commit(&thread->session, err);
     uint64_t took = clock_monotonic_ns() - start;
     thread->commit_ns += took / 8 - thread->commit_ns / 8;
     atomic_fetch_add_explicit(&database->commit_ns, took, memory_order_relaxed);
     atomic_fetch_add_explicit(&database->commits, 1, memory_order_relaxed);
-    if (status == STATUS_OK) return STATUS_OK;
+    if (status == STATUS_OK) {
+        flushes_forget(&thread->session, true);
+        return STATUS_OK;
+    }
     atomic_fetch_add_explicit(&database->commit_failures, 1, memory_order_relaxed);
-    database->ops->rollback(&thread->session);
+    rollback(&thread->session);
     return status;
 }
 
@@ -213,7 +248,7 @@ static void chain_try(struct database_thread *thread, struct database_task *chai
     }
     chain_run(chain, &thread->session);
     if (chain->status != STATUS_OK)
-        thread->database->ops->rollback(&thread->session);
+        rollback(&thread->session);
     else if (commit(thread, &err) != STATUS_OK)
         chain_fail(chain, &err);
 }
@@ -238,7 +273,7 @@ static bool batch_run(struct database_thread *thread, struct list *batch, struct
         struct database_task *chain = task_of(link);
         chain_run(chain, session);
         if (session->dirty) {
-            thread->database->ops->rollback(session);
+            rollback(session);
             return false;
         }
         if (chain->status == STATUS_OK || !session->busy) continue;

@@ -57,6 +57,23 @@ enum {
 struct database;
 struct database_task;
 
+struct database_session;
+
+/*
+ * What has gathered in memory during a transaction (counts, say) and is written once, before its
+ * commit. Part of the owner's object; one transaction at a time.
+ */
+struct database_flush {
+    enum status (*run)(struct database_flush *flush, struct database_session *session,
+                       struct error *err);
+    /* The transaction is over: kept, or rolled back, and then what memory says of it is wrong. */
+    void (*forget)(struct database_flush *flush, bool kept);
+
+    /* database's own */
+    struct database_flush *next;
+    bool linked;
+};
+
 /* One connection of one thread, in a transaction. What it wraps is known to sqlite.c, postgres.c.
  */
 struct database_session {
@@ -65,7 +82,11 @@ struct database_session {
     bool dirty;       /* a write failed: only a rollback helps */
     bool busy;        /* another transaction is in the way: see below */
     void *connection; /* struct sqlite *, struct postgres *; NULL in memory */
+    struct database_flush *flushes;
 };
+
+/* Has `flush` run before this transaction's commit; once, however often it is asked for. */
+void database_flush_add(struct database_session *session, struct database_flush *flush);
 
 typedef enum status database_run_function(struct database_task *task,
                                           struct database_session *session, struct error *err);

@@ -279,8 +279,10 @@ struct queue_call {
     /* the queue room's own */
     struct queue_store *queues;
     struct database_task task;
-    struct list link; /* of the long polls */
-    uint64_t deadline_ns;
+    struct list link;     /* of the long polls */
+    uint64_t deadline_ns; /* of a long poll, monotonic; 0: none */
+    uint64_t look_ns;     /* when a waiting long poll looks again by itself */
+    uint64_t wakes;       /* the front's count when the queue was looked at */
     bool cancelled;
 };
 

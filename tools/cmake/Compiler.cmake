@@ -15,6 +15,7 @@ target_compile_options(slipway_compiler INTERFACE
     "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow>"
     "$<$<C_COMPILER_ID:Clang>:-Wno-gnu-zero-variadic-macro-arguments;-Wno-gnu-statement-expression>"
     # A statement expression and __auto_type are behind __extension__; ,##__VA_ARGS__ is gcc's own.
+    -Wno-overlength-strings # embedded SQL
     "$<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-Wno-variadic-macros>")
 if(SLIPWAY_WERROR)
     target_compile_options(slipway_compiler INTERFACE -Werror)

@@ -1,0 +1,443 @@
+/* Calls on their way to a database and back; long polls; housekeeping. */
+#include "queue/queue.h"
+
+#include "base/mem.h"
+#include "queue/rules.h"
+
+#include <pthread.h>
+
+enum {
+    MAINTAIN_MS = 1000,   /* between two looks at what is due or expired */
+    MAINTAIN_BUSY_MS = 5, /* while there is more to do */
+    MAINTAIN_WORK_MAX = 1000,
+    LOOK_MS = 1000,  /* a waiting long poll looks again: another process may have sent something */
+    LOOK_SPREAD = 1, /* ms more for each that waits, so that many do not keep the database busy */
+};
+
+/* What all kinds have in front of them. */
+struct queue_front {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct list waiting; /* long polls that found nothing */
+    uint32_t waiting_count;
+    uint32_t active; /* calls whose `done` has not returned */
+    uint64_t wakes;
+    bool ending;
+    bool maintaining; /* the task below is on its way */
+    bool maintain_more;
+    uint64_t maintain_at_ns;
+    struct database_task maintain_task;
+    struct queue_store *queues;
+    pthread_t thread;
+};
+
+static void lock(struct queue_front *front)
+{
+    (void)pthread_mutex_lock(&front->mutex);
+}
+
+static void unlock(struct queue_front *front)
+{
+    (void)pthread_mutex_unlock(&front->mutex);
+}
+
+/* --- the end of a call -------------------------------------------------------------------------
+ */
+
+static void finish(struct queue_call *call, enum status status, const struct error *err)
+{
+    struct queue_front *front = call->queues->front;
+    call->done(call, status, err);
+    lock(front);
+    front->active--;
+    if (front->ending) (void)pthread_cond_broadcast(&front->changed);
+    unlock(front);
+}
+
+static struct queue_call *call_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct queue_call, link);
+}
+
+/* Takes long polls of a queue ("" for any) out of the waiting, `count_max` at most. */
+static void take_waiting(struct queue_front *front, struct str queue, size_t count_max,
+                         struct list *taken)
+{
+    front->wakes++;
+    LIST_EACH_SAFE(link, &front->waiting)
+    {
+        if (count_max == 0) return;
+        if (queue.size > 0 && !str_equal(call_of(link)->queue, queue)) continue;
+        list_remove(link);
+        front->waiting_count--;
+        list_add_last(taken, link);
+        count_max--;
+    }
+}
+
+static void look_again(struct list *taken)
+{
+    struct list *link;
+    struct error err;
+    while ((link = list_take_first(taken))) {
+        struct queue_call *call = call_of(link);
+        if (database_submit(call->queues->database, &call->task, &err) != STATUS_OK)
+            finish(call, err.status, &err);
+    }
+}
+
+static void wake(struct queue_front *front, struct str queue, size_t count_max)
+{
+    struct list taken;
+    list_init(&taken);
+    lock(front);
+    take_waiting(front, queue, count_max, &taken);
+    unlock(front);
+    look_again(&taken);
+}
+
+void queue_store_wake(struct queue_store *queues, struct str queue)
+{
+    wake(queues->front, queue, SIZE_MAX);
+}
+
+/* How many long polls a finished operation may have made something ready for. */
+static size_t wakes_of(const struct queue_call *call)
+{
+    enum queue_operation operation = call->operation;
+    if (operation == QUEUE_SEND) return call->send.count;
+    if (operation == QUEUE_NACK || operation == QUEUE_EXTEND) return call->receipts.count;
+    if (operation == QUEUE_ACK || operation == QUEUE_BURY) /* a group may go on */
+        return rules_is_fifo_name(call->queue) ? call->receipts.count : 0;
+    if (operation == QUEUE_LEASE) return call->lease.count == call->lease.count_max ? 1 : 0;
+    return 0;
+}
+
+/* --- long polls --------------------------------------------------------------------------------
+ */
+
+static bool waits(const struct queue_call *call)
+{
+    return call->operation == QUEUE_LEASE && call->lease.count == 0 && call->deadline_ns > 0 &&
+           clock_monotonic_ns() < call->deadline_ns && !call->cancelled;
+}
+
+/* True if the call waits from now on, or looks again at once because something came in between. */
+static bool park(struct queue_call *call)
+{
+    struct queue_front *front = call->queues->front;
+    struct list again;
+    list_init(&again);
+    lock(front);
+    bool parked = waits(call) && !front->ending && front->waiting_count < QUEUE_WAITERS_MAX;
+    if (parked && call->wakes != front->wakes)
+        list_add_last(&again, &call->link);
+    else if (parked) {
+        list_add_last(&front->waiting, &call->link);
+        front->waiting_count++;
+        (void)pthread_cond_broadcast(&front->changed);
+    }
+    unlock(front);
+    look_again(&again);
+    return parked;
+}
+
+static uint64_t wakes_now(struct queue_front *front)
+{
+    lock(front);
+    uint64_t wakes = front->wakes;
+    unlock(front);
+    return wakes;
+}
+
+/* When the call looks again if nobody wakes it: what is hidden comes back, another process sends.
+ */
+static enum status plan_look(struct queue_call *call, struct database_session *session,
+                             struct error *err)
+{
+    struct queue_store *queues = call->queues;
+    uint64_t due_ms, wait_ms = LOOK_MS + LOOK_SPREAD * (uint64_t)queues->front->waiting_count;
+    TRY(queues->ops->next_due(queues, session, call->queue, &due_ms, err));
+    if (due_ms < session->now_ms + wait_ms)
+        wait_ms = due_ms > session->now_ms ? due_ms - session->now_ms : 1;
+    call->look_ns = clock_monotonic_ns() + wait_ms * NS_PER_MS;
+    return STATUS_OK;
+}
+
+/* Once: a wait of -1 is the queue's, which the implementation puts in its place. */
+static void set_deadline(struct queue_call *call)
+{
+    if (call->deadline_ns == 0 && call->lease.wait_ms > 0)
+        call->deadline_ns = clock_monotonic_ns() + (uint64_t)call->lease.wait_ms * NS_PER_MS;
+}
+
+static enum status run_call(struct database_task *task, struct database_session *session,
+                            struct error *err)
+{
+    struct queue_call *call = CONTAINER_OF(task, struct queue_call, task);
+    struct queue_store *queues = call->queues;
+    bool leases = call->operation == QUEUE_LEASE;
+    if (leases) call->wakes = wakes_now(queues->front);
+    TRY(queues->ops->run(queues, session, call, err));
+    if (!leases || call->lease.count > 0) return STATUS_OK;
+    set_deadline(call); /* if the wait was the queue's to say, it has said it now */
+    return call->deadline_ns > 0 ? plan_look(call, session, err) : STATUS_OK;
+}
+
+static void call_done(struct database_task *task, enum status status, const struct error *err)
+{
+    struct queue_call *call = CONTAINER_OF(task, struct queue_call, task);
+    struct queue_front *front = call->queues->front;
+    if (status == STATUS_OK && call->deadline_ns > 0 && park(call)) return;
+    size_t count = status == STATUS_OK ? wakes_of(call) : 0;
+    if (count > 0) wake(front, call->queue, count);
+    finish(call, status, err);
+}
+
+/* --- starting calls ----------------------------------------------------------------------------
+ */
+
+static bool only_reads(enum queue_operation operation)
+{
+    return operation == QUEUE_DESCRIBE || operation == QUEUE_LIST || operation == QUEUE_DEPTH ||
+           operation == QUEUE_MOVE_LIST;
+}
+
+enum status queue_call_prepare(struct queue_store *queues, struct queue_call *call,
+                               struct error *err)
+{
+    struct queue_front *front = queues->front;
+    TRY(rules_check(call, err));
+    lock(front);
+    bool ending = front->ending;
+    front->active += !ending;
+    unlock(front);
+    if (ending) return fail(err, STATUS_UNAVAILABLE, "the queues are being closed");
+    call->queues = queues;
+    call->cancelled = false;
+    call->task.run = run_call;
+    call->task.done = call_done;
+    call->task.reads = only_reads(call->operation);
+    if (call->operation == QUEUE_LEASE) call->lease.messages = NULL;
+    call->deadline_ns = 0;
+    if (call->operation == QUEUE_LEASE) set_deadline(call);
+    list_init(&call->link);
+    return STATUS_OK;
+}
+
+enum status queue_submit(struct queue_store *queues, struct queue_call *call, struct error *err)
+{
+    TRY(queue_call_prepare(queues, call, err));
+    enum status status = database_submit(queues->database, &call->task, err);
+    if (status == STATUS_OK) return STATUS_OK;
+    lock(queues->front);
+    queues->front->active--;
+    unlock(queues->front);
+    return status;
+}
+
+void queue_call_chain(struct queue_call *call, struct database_task *task)
+{
+    struct database_task *last = &call->task;
+    while (last->together) last = last->together;
+    last->together = task;
+}
+
+/* A thread that waits for its call. */
+struct run_waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t finished;
+    bool over;
+    enum status status;
+    struct error error;
+};
+
+static void run_finished(struct queue_call *call, enum status status, const struct error *err)
+{
+    struct run_waiter *waiter = call->context;
+    (void)pthread_mutex_lock(&waiter->mutex);
+    waiter->over = true;
+    waiter->status = status;
+    if (err) waiter->error = *err;
+    (void)pthread_cond_signal(&waiter->finished);
+    (void)pthread_mutex_unlock(&waiter->mutex);
+}
+
+enum status queue_run(struct queue_store *queues, struct queue_call *call, struct error *err)
+{
+    struct run_waiter waiter = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+                                .finished = PTHREAD_COND_INITIALIZER};
+    void *context = call->context;
+    call->done = run_finished;
+    call->context = &waiter;
+    enum status status = queue_submit(queues, call, err);
+    if (status == STATUS_OK) {
+        (void)pthread_mutex_lock(&waiter.mutex);
+        while (!waiter.over) (void)pthread_cond_wait(&waiter.finished, &waiter.mutex);
+        (void)pthread_mutex_unlock(&waiter.mutex);
+        status = waiter.status;
+        if (status != STATUS_OK) *err = waiter.error;
+    }
+    call->context = context;
+    return status;
+}
+
+void queue_cancel_wait(struct queue_store *queues, struct queue_call *call)
+{
+    struct queue_front *front = queues->front;
+    lock(front);
+    call->cancelled = true;
+    (void)pthread_cond_broadcast(&front->changed);
+    unlock(front);
+}
+
+struct database *queue_store_database(struct queue_store *queues)
+{
+    return queues->database;
+}
+
+const char *queue_store_kind(const struct queue_store *queues)
+{
+    return queues->ops->name;
+}
+
+/* --- the thread in front ------------------------------------------------------------------------
+ */
+
+static enum status maintain_run(struct database_task *task, struct database_session *session,
+                                struct error *err)
+{
+    struct queue_front *front = CONTAINER_OF(task, struct queue_front, maintain_task);
+    return front->queues->ops->maintain(front->queues, session, MAINTAIN_WORK_MAX,
+                                        &front->maintain_more, err);
+}
+
+/* A failure shows in the calls of clients too; here the next look is simply the next try. */
+static void maintain_done(struct database_task *task, enum status status,
+                          const struct error *err UNUSED)
+{
+    struct queue_front *front = CONTAINER_OF(task, struct queue_front, maintain_task);
+    lock(front);
+    bool busy = status == STATUS_OK && front->maintain_more;
+    front->maintain_at_ns =
+        clock_monotonic_ns() + (busy ? MAINTAIN_BUSY_MS : MAINTAIN_MS) * NS_PER_MS;
+    front->maintaining = false;
+    (void)pthread_cond_broadcast(&front->changed);
+    unlock(front);
+}
+
+static void maintain_if_due(struct queue_front *front, uint64_t now_ns)
+{
+    struct error err;
+    if (front->maintaining || now_ns < front->maintain_at_ns) return;
+    front->maintaining = true;
+    front->maintain_task = (struct database_task){.run = maintain_run, .done = maintain_done};
+    if (database_submit(front->queues->database, &front->maintain_task, &err) == STATUS_OK) return;
+    front->maintaining = false;
+    front->maintain_at_ns = now_ns + MAINTAIN_MS * NS_PER_MS;
+}
+
+/* Sorts out who has waited long enough, who looks again, and when the next of them is due. */
+static uint64_t sort_waiting(struct queue_front *front, uint64_t now_ns, struct list *over,
+                             struct list *again)
+{
+    uint64_t next_ns = front->maintaining ? UINT64_MAX : front->maintain_at_ns;
+    LIST_EACH_SAFE(link, &front->waiting)
+    {
+        struct queue_call *call = call_of(link);
+        bool ends = front->ending || call->cancelled || now_ns >= call->deadline_ns;
+        if (!ends && now_ns < call->look_ns) {
+            next_ns = MIN(next_ns, MIN(call->look_ns, call->deadline_ns));
+            continue;
+        }
+        list_remove(link);
+        front->waiting_count--;
+        list_add_last(ends ? over : again, link);
+    }
+    return next_ns;
+}
+
+static void end_waits(struct queue_front *front, struct list *over)
+{
+    struct list *link;
+    struct error err;
+    (void)fail(&err, STATUS_CANCELLED, "the wait was cancelled");
+    while ((link = list_take_first(over))) {
+        struct queue_call *call = call_of(link);
+        bool cancelled = front->ending || call->cancelled;
+        finish(call, cancelled ? STATUS_CANCELLED : STATUS_OK, cancelled ? &err : NULL);
+    }
+}
+
+static void front_wait(struct queue_front *front, uint64_t until_ns)
+{
+    struct timespec until = {(time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S)};
+    if (until_ns == UINT64_MAX)
+        (void)pthread_cond_wait(&front->changed, &front->mutex);
+    else
+        (void)pthread_cond_timedwait(&front->changed, &front->mutex, &until);
+}
+
+static bool is_over(const struct queue_front *front)
+{
+    return front->ending && front->active == 0 && !front->maintaining;
+}
+
+static void *front_run(void *context)
+{
+    struct queue_front *front = context;
+    struct list over, again;
+    list_init(&over);
+    list_init(&again);
+    lock(front);
+    while (!is_over(front)) {
+        uint64_t now_ns = clock_monotonic_ns();
+        if (!front->ending) maintain_if_due(front, now_ns);
+        uint64_t next_ns = sort_waiting(front, now_ns, &over, &again);
+        if (list_is_empty(&over) && list_is_empty(&again)) {
+            front_wait(front, front->ending ? UINT64_MAX : next_ns);
+            continue;
+        }
+        unlock(front);
+        end_waits(front, &over);
+        look_again(&again);
+        lock(front);
+    }
+    unlock(front);
+    return NULL;
+}
+
+/* --- life ---------------------------------------------------------------------------------------
+ */
+
+void queue_store_init(struct queue_store *queues, const struct queue_ops *ops,
+                      struct database *database)
+{
+    struct queue_front *front = MEM_NEW(struct queue_front);
+    pthread_condattr_t attributes;
+    *queues = (struct queue_store){.ops = ops, .database = database, .front = front};
+    front->queues = queues;
+    list_init(&front->waiting);
+    (void)pthread_condattr_init(&attributes); /* these cannot fail on Linux */
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&front->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    (void)pthread_mutex_init(&front->mutex, NULL);
+    int problem = pthread_create(&front->thread, NULL, front_run, front);
+    assert(problem == 0); /* at the start: there is nothing to serve without it */
+}
+
+void queue_store_free(struct queue_store *queues)
+{
+    if (!queues) return;
+    struct queue_front *front = queues->front;
+    lock(front);
+    front->ending = true;
+    (void)pthread_cond_broadcast(&front->changed);
+    unlock(front);
+    (void)pthread_join(front->thread, NULL);
+    (void)pthread_cond_destroy(&front->changed);
+    (void)pthread_mutex_destroy(&front->mutex);
+    mem_free(front);
+    queues->ops->close(queues);
+}
