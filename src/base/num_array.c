@@ -6,7 +6,7 @@
 
 enum {
     SAMPLE_BYTES = 256,     /* shorter texts are not worth the vector code's start */
-    SAMPLE_COMMAS_MIN = 17, /* tokens of 15 bytes */
+    SAMPLE_COMMAS_MIN = 12, /* tokens of 20 bytes */
     SAMPLE_COMMAS_MAX = 50, /* tokens of 5 */
     INTEGER_TEXT_MAX = 21,  /* "-9223372036854775808," */
     TOKEN_MAX = 15,         /* bytes that are looked at together, less the comma */
@@ -94,93 +94,122 @@ read_short_integer(const char *at, const char *end, uint64_t *ret_magnitude)
 static const double powers_of_ten[TOKEN_MAX + 1] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
-/* One bit per byte that is no digit; the bytes are less '0'. */
-static inline uint32_t find_others(uint64_t eight)
+static const uint64_t powers_of_ten_whole[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+
+#define EIGHT_ZEROS UINT64_C(0x3030303030303030)
+
+static inline uint64_t load_eight(const char *at)
 {
-    uint64_t others =
-        (((eight & UINT64_C(0x7F7F7F7F7F7F7F7F)) + UINT64_C(0x7676767676767676)) | eight) &
-        UINT64_C(0x8080808080808080);
-    return (uint32_t)((others >> 7) * UINT64_C(0x0102040810204080) >> 56);
+    uint64_t eight;
+    memcpy(&eight, at, sizeof eight);
+    return eight ^ EIGHT_ZEROS;
 }
 
 /*
- * A number of up to 15 bytes without exponent that ends at ',' or ']', taken as one piece of 16
- * bytes, without a branch that depends on its length or sign; the quotient of two exact doubles is
- * correctly rounded (W. Clinger, 1990). NULL if there is none here; decimal_read_* decides then.
+ * One bit per byte that is no digit; the bytes are less '0'. What is behind the first that is not
+ * ASCII may be wrong.
  */
-static inline __attribute__((always_inline)) const char *read_token(const char *at, const char *end,
-                                                                    double *ret_value)
+static inline uint32_t find_others(uint64_t eight)
 {
-    if (UNLIKELY(end - at < TOKEN_MAX + 2)) return NULL;
-    uint64_t negative = *at == '-', low, high;
+    uint64_t others =
+        ((eight + UINT64_C(0x7676767676767676)) | eight) & UINT64_C(0x8080808080808080);
+    return (uint32_t)(others * UINT64_C(0x0002040810204081) >> 56);
+}
+
+/* The first `count` of up to 15 digits: eight, as they stand, and the rest. */
+static inline uint64_t join_digits(uint64_t low, uint64_t high, uint32_t count)
+{
+    uint32_t rest = count > 8 ? count - 8 : 0;
+    uint64_t upper = decimal_eight_values(low << (8 * (8 - (count - rest))));
+    return upper * powers_of_ten_whole[rest] + decimal_eight_values(high << 8 << (56 - 8 * rest));
+}
+
+/*
+ * A number of up to 15 bytes and a sign, without exponent, that ends at ',' or ']', taken as one
+ * piece of 17 bytes, without a branch that depends on its length or sign. The digits behind the
+ * point are loaded again, one byte farther on, over the point. The quotient of two exact doubles is
+ * correctly rounded (W. Clinger, 1990). NULL if there is none here; decimal_read_* decides then.
+ *
+ * Its float is correctly rounded too. That could go wrong only if the double is the middle of two
+ * floats, k / 2^b with k odd and of 25 bits, but the number, N / 10^d, is not. They differ by r /
+ * (5^d 2^b), r = 2^(b-d) N - 5^d k, which is at most half a unit in the last place of the double,
+ * 2^-(b+29); so |r| is below 5^d / 2^29: less than 1 for d up to 12, and less than 3 for 13, which
+ * is all that 15 bytes hold. b - d is then at least 2 and 5^d one more than a multiple of 4, so r
+ * is odd: 1 where k = 3 modulo 4, when the even neighbour is above, and -1 where it is below. To
+ * the even neighbour the middle is rounded, and on that side the number is.
+ */
+static inline __attribute__((always_inline)) const char *
+read_token(const char *at, const char *end, bool *ret_integer, double *ret_value)
+{
+    if (UNLIKELY(end - at < TOKEN_MAX + 3)) return NULL;
+    uint64_t negative = *at == '-';
     at += negative;
-    memcpy(&low, at, 8);
-    memcpy(&high, at + 8, 8);
-    low ^= UINT64_C(0x3030303030303030);
-    high ^= UINT64_C(0x3030303030303030);
+    uint64_t low = load_eight(at), high = load_eight(at + 8);
     uint32_t others = find_others(low) | find_others(high) << 8;
     if (UNLIKELY(others == 0)) return NULL;
     uint32_t point = (uint32_t)__builtin_ctz(others), size = point, behind = 0;
     if (at[point] == '.') {
         others &= others - 1;
-        if (UNLIKELY(others == 0)) return NULL;
+        if (UNLIKELY(others == 0 || point > 7)) return NULL;
         size = (uint32_t)__builtin_ctz(others);
         behind = size - point - 1;
         if (UNLIKELY(behind == 0)) return NULL;
+        uint64_t before = (UINT64_C(1) << (8 * point)) - 1;
+        low = (low & before) | (load_eight(at + 1) & ~before);
+        high = load_eight(at + 9);
     }
-    bool leading_zero = *at == '0' && point > 1;
-    if (UNLIKELY(point == 0 || leading_zero || (at[size] != ',' && at[size] != ']'))) return NULL;
-    uint128 all = (uint128)high << 64 | low, before = ((uint128)1 << (8 * point)) - 1;
-    uint32_t digits = point + behind;
-    all = ((all & before) | ((all >> (8 * (behind > 0))) & ~before)) << (8 * (16 - digits));
-    uint64_t whole = (uint64_t)decimal_eight_values((uint64_t)all) * 100000000 +
-                     decimal_eight_values((uint64_t)(all >> 64));
+    if (UNLIKELY(at[size] != ',' && at[size] != ']')) return NULL;
+    if (UNLIKELY(point == 0 || ((*at == '0') & (point > 1)))) return NULL;
+    uint64_t whole = join_digits(low, high, point + behind);
     double value = (double)(int64_t)whole / powers_of_ten[behind];
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     bits |= negative << 63;
     memcpy(ret_value, &bits, sizeof bits);
+    *ret_integer = behind == 0;
     return at + size;
 }
 
-/* True if the double lies exactly between two floats, so that rounding it again could go wrong. */
-static inline bool is_float_midpoint(double value)
+/* What the numbers before were like, since similar ones come together. */
+struct habit {
+    bool integers; /* short ones */
+    unsigned slow; /* so many more are not tried as short tokens */
+};
+
+/* A number that is correctly rounded as a double, and as a float from there. */
+static inline __attribute__((always_inline)) const char *
+read_simple(const char *at, const char *end, struct habit *habit, double *ret_value)
 {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits & UINT64_C(0x1FFFFFFF)) == UINT64_C(0x10000000);
+    uint64_t whole;
+    const char *behind = habit->integers ? read_short_integer(at, end, &whole) : NULL;
+    if (behind) {
+        *ret_value = (double)(int64_t)whole;
+        return behind;
+    }
+    habit->integers = false;
+    if (habit->slow) return NULL;
+    return read_token(at, end, &habit->integers, ret_value);
 }
 
-/*
- * The portable way. Whole numbers of up to seven digits are frequent and exact in either type. A
- * float's midpoint is left to the exact way, since the double may have been rounded onto it.
- */
+/* The portable way. */
 #define DEFINE_READ_REAL(name, type, decimal_read)                                                 \
     size_t name(const char **at, const char *end, type *values, size_t capacity)                   \
     {                                                                                              \
         size_t count = 0;                                                                          \
-        const char *next = *at;                                                                    \
-        unsigned slow = 0; /* long numbers come together: so many are not tried the short way */   \
-        while (count < capacity && next) {                                                         \
-            uint64_t whole;                                                                        \
+        struct habit habit = {.integers = true};                                                   \
+        for (const char *next = *at; count < capacity && next; next = next_number(next, end)) {    \
             double value;                                                                          \
-            const char *behind = read_short_integer(next, end, &whole);                            \
-            if (behind) {                                                                          \
-                values[count] = (type)whole;                                                       \
-                next = behind;                                                                     \
-            } else if (slow == 0 && (behind = read_token(next, end, &value)) &&                    \
-                       (sizeof(type) == sizeof value || LIKELY(!is_float_midpoint(value)))) {      \
+            const char *behind = read_simple(next, end, &habit, &value);                           \
+            if (LIKELY(behind)) {                                                                  \
                 values[count] = (type)value;                                                       \
                 next = behind;                                                                     \
-            } else if (!decimal_read(&next, end, &values[count]) ||                                \
-                       __builtin_isinf(values[count])) {                                           \
-                break;                                                                             \
             } else {                                                                               \
-                slow = slow ? slow - 1 : SLOW_RUN;                                                 \
+                if (!decimal_read(&next, end, &values[count])) break;                              \
+                if (__builtin_isinf(values[count])) break;                                         \
+                habit.slow = habit.slow ? habit.slow - 1 : SLOW_RUN;                               \
             }                                                                                      \
             count++;                                                                               \
             *at = next;                                                                            \
-            next = next_number(next, end);                                                         \
         }                                                                                          \
         return count;                                                                              \
     }

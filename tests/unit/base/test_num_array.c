@@ -1,6 +1,9 @@
 #include "base/mem.h"
+#include "base/num.h"
 #include "base/num_array.c"
 #include "test.h"
+
+#include <math.h>
 
 enum { VALUES_MAX = 2000 };
 
@@ -122,6 +125,69 @@ TEST(float_midpoints_in_arrays)
                               (unsigned)prng_below(&prng, 2));
         }
         check_text(buffer_view(&text));
+    }
+    buffer_clear(&text);
+}
+
+/* `size` random digits with a point before the digit `point`, unless that is above size. */
+static void random_digits(struct prng *prng, struct buffer *out, size_t size, size_t point)
+{
+    for (size_t i = 0; i <= size; i++) {
+        if (i == point) buffer_add_byte(out, '.');
+        if (i < size) buffer_add_byte(out, (char)('0' + prng_below(prng, i ? 10 : 4)));
+    }
+}
+
+/* Each length and place of the point, valid or not, among valid ones of the same length. */
+TEST(every_length_and_point)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    for (size_t size = 0; size < 24; size++) {
+        for (size_t point = 0; point <= size + 1; point++) {
+            size_t odd_one = prng_below(&prng, 64);
+            const char *separator = prng_below(&prng, 4) ? "," : ", ";
+            buffer_reset(&text);
+            for (size_t i = 0; i < 64; i++) {
+                if (i) buffer_add_text(&text, separator);
+                if (prng_below(&prng, 2)) buffer_add_byte(&text, '-');
+                if (i != odd_one) buffer_add_byte(&text, '1');
+                if (i == odd_one)
+                    random_digits(&prng, &text, size, point);
+                else
+                    random_digits(&prng, &text, size, size > 1 ? MIN(point, size - 1) : 9);
+            }
+            check_text(buffer_view(&text));
+        }
+    }
+    buffer_clear(&text);
+}
+
+/* The same from 14 digits on, which a double may be rounded from onto the middle, to 18. */
+TEST(long_decimals_at_float_midpoints)
+{
+    struct prng prng;
+    prng_seed(&prng, test_seed());
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    for (int i = 0; i < 400; i++) {
+        buffer_reset(&text);
+        for (size_t j = 0; j < 100; j++) {
+            double whole = (double)(2 * prng_below(&prng, 1 << 21) + (1 << 24) + 1);
+            double midpoint = ldexp(whole, prng_below(&prng, 2) ? -21 : -24);
+            if (j) buffer_add_byte(&text, ',');
+            buffer_add_format(&text, "%.*f", 13 + (int)prng_below(&prng, 5), midpoint);
+            char *last = text.data + text.size - 1;
+            if (*last > '0' && *last < '9') *last = (char)(*last + (int)prng_below(&prng, 3) - 1);
+        }
+        check_text(buffer_view(&text));
+        const char *at = text.data;
+        size_t count = num_array_read_floats(&at, at + text.size, floats, VALUES_MAX);
+        struct str left = buffer_view(&text);
+        for (size_t j = 0; j < count; j++)
+            EXPECT(floats[j] == num_exact_float(str_cut(&left, ',')));
     }
     buffer_clear(&text);
 }
