@@ -50,8 +50,9 @@ static struct serve_options serve_options_of(const struct config *config, const 
         .bytes_in_flight_max = config->memory_request_bytes_max,
         .cache_size_max = config->cache_bytes_max,
         .load_size_max = config->model_load_bytes_max,
-        .inline_cost_max_ns = config->inline_cost_max_ns,
+        .inline_cost_max_ns = MAX(config->inline_cost_max_ns, UINT64_C(1)), /* 0 is "none" here */
         .inline_turn_max_ns = config->inline_turn_max_ns,
+        .inline_stall_max_ns = config->inline_stall_max_ns,
         .execution_limit_ns = config->model_execution_limit_ns,
     };
 }

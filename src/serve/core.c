@@ -68,6 +68,7 @@ static void fill_defaults(struct serve_options *options)
     DEFAULT_OF(load_size_max, UINT64_C(1) << 30);
     DEFAULT_OF(inline_cost_max_ns, 100 * NS_PER_US);
     DEFAULT_OF(inline_turn_max_ns, NS_PER_MS);
+    DEFAULT_OF(inline_stall_max_ns, 10 * NS_PER_MS);
     DEFAULT_OF(placement_dwell_ns, NS_PER_S);
     DEFAULT_OF(execution_limit_ns, 60 * NS_PER_S);
 }
@@ -183,6 +184,22 @@ bool serve_drain_wait(struct serve *serve, uint64_t grace_ns)
 
 /* --- statistics ----------------------------------------------------------------------------- */
 
+static void read_lanes(const struct serve *serve, const struct model *model, uint64_t now_ns,
+                       struct serve_statistics_row *row)
+{
+    row->lane_count = model->lane_count;
+    row->lanes = MEM_NEW_ARRAY(struct serve_lane_row, model->lane_count);
+    for (uint32_t i = 0; i < model->lane_count; i++) {
+        const struct serve_model *lane = &model->lanes[i];
+        uint64_t since_ns = counter_get(&lane->running_since_ns);
+        uint64_t running_ns = since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
+        row->lanes[i].runs_inline = counter_get(&lane->runs_inline) != 0;
+        row->lanes[i].stalls = counter_get(&lane->stalls);
+        row->lanes[i].stalled_ns = running_ns > serve->options.inline_stall_max_ns ? running_ns : 0;
+    }
+    row->runs_inline = row->lanes[0].runs_inline;
+}
+
 static void read_row(const struct serve *serve, struct model *model,
                      struct serve_statistics_row *row)
 {
@@ -195,7 +212,7 @@ static void read_row(const struct serve *serve, struct model *model,
     if (now_ns > limit_ns) row->hung = runners_stuck(model->runners, now_ns - limit_ns);
     for (uint32_t i = 0; i < model->lane_count; i++)
         statistics_read(&row->values, model->lanes[i].statistics);
-    row->runs_inline = counter_get(&model->lanes[0].runs_inline) != 0;
+    read_lanes(serve, model, now_ns, row);
     row->values.waiting = runners_waiting(model->runners);
 }
 
@@ -219,6 +236,7 @@ void serve_statistics_clear(struct serve_statistics *statistics)
     for (size_t i = 0; i < statistics->count; i++) {
         mem_free(statistics->rows[i].name);
         mem_free(statistics->rows[i].version);
+        mem_free(statistics->rows[i].lanes);
         statistics_snapshot_clear(&statistics->rows[i].values);
     }
     mem_free(statistics->rows);

@@ -26,7 +26,7 @@ enum {
     MODEL_VERSION_TEXT_SIZE = 21,
 };
 
-/* What one lane has of a model. Only that lane's thread touches it, but for `statistics`. */
+/* What one lane has of a model. Only that lane's thread touches it, but for counters. */
 struct serve_model {
     struct model *model;
     struct batch_queue queue; /* calls of this turn, or left over from the last */
@@ -38,7 +38,11 @@ struct serve_model {
     uint32_t generation;      /* of the newest plan that has it */
     bool retired;             /* in no plan any more; the holds keep one reference */
     struct placement placement;
-    struct counter runs_inline; /* placement.runs_inline, for other threads */
+    struct counter runs_inline;      /* placement.runs_inline, for other threads; so are these */
+    struct counter running_since_ns; /* of the engine call inline; 0: none */
+    struct counter stalls;
+    uint64_t look_ns;      /* when to look next whether it stalls on other lanes */
+    uint64_t known_stalls; /* of all lanes together, when it was last looked */
     struct statistics *statistics;
     struct engine_instance *instance; /* for inline execution; NULL if it never runs inline */
 } __attribute__((aligned(64)));

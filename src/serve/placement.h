@@ -2,11 +2,12 @@
  * Where a model's calls run: inline on the loop's thread, or on its runners. Pure.
  *
  * The running mean follows each engine call with weight 1/8. One that took long is cut to four
- * times the limit first, so that a single preemption does not move a model; from a hundred times
- * the limit on it moves at once, because the loop stood still for that long.
+ * times the limit first, so that a single preemption does not move a model. One that took longer
+ * than `stall` moves it at once, because the loop stood still for that long, and keeps it away
+ * longer each time: dwell doubles, at most 64 times.
  *
- *            mean > limit                      (at least `dwell` after the last move,
- *   INLINE ----------------> RUNNER             except for a call beyond 100 x limit)
+ *            mean > limit, or a stall          (at least `dwell` after the last move,
+ *   INLINE ----------------> RUNNER             except for a stall)
  *          <----------------
  *            mean < limit / 2
  */
@@ -21,11 +22,13 @@ struct placement_rule {
     enum placement_mode mode;
     uint64_t limit_ns;
     uint64_t dwell_ns;
+    uint64_t stall_ns;
 };
 
 struct placement {
     uint64_t mean_ns;
     uint64_t moved_ns; /* when it moved last; 0: never */
+    uint32_t stalls;   /* that moved it, as far as they count */
     bool runs_inline;
 };
 
@@ -36,5 +39,9 @@ void placement_init(struct placement *placement, const struct placement_rule *ru
 /* One engine call took `cost_ns`. True if the model moved. */
 bool placement_observe(struct placement *placement, const struct placement_rule *rule,
                        uint64_t cost_ns, uint64_t now_ns);
+
+/* It stalled elsewhere, or does so now: off the loop with it. True if the model moved. */
+bool placement_stalled(struct placement *placement, const struct placement_rule *rule,
+                       uint64_t now_ns);
 
 #endif

@@ -43,7 +43,9 @@
  * fail its neighbours. An engine that hangs on a runner holds its own model only: deadlines and
  * queue time-outs answer its callers, serve_model_ready turns false after
  * options.execution_limit_ns, and other models go on. One that hangs inline holds its lane's whole
- * thread until it returns: a model that may hang belongs on runners.
+ * thread until it returns; the other lanes see that after options.inline_stall_max_ns and give the
+ * model to its runners from then on, as does its own lane when it is back. A model that is known to
+ * hang belongs on runners from the start.
  *
  * Threads: what takes a lane is for the lane's thread only; the rest says "any thread".
  */
@@ -106,10 +108,11 @@ struct serve_options {
     uint64_t cache_size_max;      /* bytes of the response cache; 0: no cache */
     uint64_t load_size_max;       /* bytes of `file:` overrides of one load; 0: 1 GiB */
 
-    uint64_t inline_cost_max_ns; /* 0: 100,000 */
-    uint64_t inline_turn_max_ns; /* 0: 1,000,000 */
-    uint64_t placement_dwell_ns; /* 0: 1,000,000,000 */
-    uint64_t execution_limit_ns; /* a longer execute makes its model not ready; 0: 60 s */
+    uint64_t inline_cost_max_ns;  /* 0: 100,000 */
+    uint64_t inline_turn_max_ns;  /* 0: 1,000,000 */
+    uint64_t inline_stall_max_ns; /* 0: 10,000,000 */
+    uint64_t placement_dwell_ns;  /* 0: 1,000,000,000 */
+    uint64_t execution_limit_ns;  /* a longer execute makes its model not ready; 0: 60 s */
 };
 
 /*
@@ -351,11 +354,19 @@ void serve_index_read(struct serve *serve, bool only_ready, struct serve_index *
 void serve_index_clear(struct serve_index *index);
 
 /* Statistics of ready model versions: all, one name's, or one version's (empty texts: any). */
+struct serve_lane_row {
+    bool runs_inline;
+    uint64_t stalls;     /* calls inline that took longer than inline_stall_max_ns */
+    uint64_t stalled_ns; /* how long such a call has been running by now; 0: none is */
+};
+
 struct serve_statistics_row {
     char *name;
     char *version;
     bool runs_inline; /* on lane 0, for a person */
-    uint64_t hung;    /* runners in one execute for longer than execution_limit_ns */
+    struct serve_lane_row *lanes;
+    uint32_t lane_count;
+    uint64_t hung; /* runners in one execute for longer than execution_limit_ns */
     uint64_t weight_bytes;
     uint64_t load_ns; /* how long the load and warm-up took */
     struct statistics_snapshot values;

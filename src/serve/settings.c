@@ -23,7 +23,8 @@ void settings_init(struct model_settings *settings, const struct serve_options *
         settings->policy.timeout_default_us = MAX(settings->policy.timeout_default_us, UINT64_C(1));
     settings->placement = (struct placement_rule){.mode = PLACEMENT_AUTO,
                                                   .limit_ns = options->inline_cost_max_ns,
-                                                  .dwell_ns = options->placement_dwell_ns};
+                                                  .dwell_ns = options->placement_dwell_ns,
+                                                  .stall_ns = options->inline_stall_max_ns};
     settings->instance_count = 1;
 }
 

@@ -1,5 +1,6 @@
 /* The RUN phase: batches of what waits, run here or handed over; and what comes back. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "serve/cache.h"
 #include "serve/core.h"
@@ -220,11 +221,72 @@ static void reject_all(struct serve_lane *lane, struct list *calls, enum status 
     }
 }
 
+/* --- where it runs -------------------------------------------------------------------------- */
+
+static void log_stall(const struct serve_lane *lane, const struct serve_model *model,
+                      const char *what, uint64_t took_ns)
+{
+    log_warning(what, LOG_TEXT("model", model->model->name),
+                LOG_TEXT("version", model->model->version_text), LOG_U64("thread", lane->index),
+                LOG_U64("took_ms", took_ns / NS_PER_MS), LOG_TEXT("placement", "runner"));
+}
+
+static void show_placement(struct serve_model *model)
+{
+    counter_set(&model->runs_inline, model->placement.runs_inline);
+}
+
 static void observe(struct serve_model *model, uint64_t cost_ns, uint64_t now_ns)
 {
     const struct placement_rule *rule = &model->model->settings.placement;
     if (UNLIKELY(placement_observe(&model->placement, rule, cost_ns, now_ns)))
-        counter_set(&model->runs_inline, model->placement.runs_inline);
+        show_placement(model);
+}
+
+/* What ran on this thread, per call, and how long the thread stood still for it. */
+static void observe_inline(struct serve_lane *lane, struct serve_model *model, uint64_t cost_ns,
+                           uint64_t held_ns, uint64_t now_ns)
+{
+    const struct placement_rule *rule = &model->model->settings.placement;
+    counter_set(&model->running_since_ns, 0);
+    if (LIKELY(held_ns <= rule->stall_ns)) {
+        observe(model, cost_ns, now_ns);
+        return;
+    }
+    counter_add(&model->stalls, 1);
+    if (!placement_stalled(&model->placement, rule, now_ns)) return;
+    show_placement(model);
+    log_stall(lane, model, "a model held its network thread", held_ns);
+}
+
+/* The longest that another lane has been in the model's engine, and how many calls of all lanes
+ * were too long. */
+static uint64_t look_at_lanes(const struct serve_model *model, uint64_t now_ns,
+                              uint64_t *ret_stalls)
+{
+    uint64_t longest_ns = 0, stalls = 0;
+    for (uint32_t i = 0; i < model->model->lane_count; i++) {
+        const struct serve_model *lane = &model->model->lanes[i];
+        uint64_t since_ns = counter_get(&lane->running_since_ns);
+        stalls += counter_get(&lane->stalls);
+        if (since_ns != 0 && since_ns < now_ns) longest_ns = MAX(longest_ns, now_ns - since_ns);
+    }
+    *ret_stalls = stalls;
+    return longest_ns;
+}
+
+/* A model that holds one network thread is not to hold the next: now and then, before it runs. */
+static void learn_from_lanes(struct serve_lane *lane, struct serve_model *model)
+{
+    const struct placement_rule *rule = &model->model->settings.placement;
+    uint64_t now_ns = loop_now_ns(lane->loop), stalls;
+    uint64_t longest_ns = look_at_lanes(model, now_ns, &stalls);
+    bool stalled = longest_ns > rule->stall_ns || stalls != model->known_stalls;
+    model->look_ns = now_ns + rule->stall_ns;
+    model->known_stalls = stalls;
+    if (!stalled || !placement_stalled(&model->placement, rule, now_ns)) return;
+    show_placement(model);
+    log_stall(lane, model, "a model held another network thread", longest_ns);
 }
 
 /* --- inline --------------------------------------------------------------------------------- */
@@ -259,6 +321,7 @@ static uint64_t run_batch(struct serve_lane *lane, struct serve_model *model,
     struct outcome outcome = {.rows = taken->rows, .result = &result, .error = &err};
     mark_running(&taken->items);
     outcome.start_ns = clock_monotonic_ns();
+    counter_set(&model->running_since_ns, outcome.start_ns);
     outcome.status = execute_calls(&model->model->plan, model->instance, &taken->items, taken->rows,
                                    &lane->memory, &result, &err);
     outcome.end_ns = clock_monotonic_ns();
@@ -271,7 +334,8 @@ static uint64_t run_batch(struct serve_lane *lane, struct serve_model *model,
     end_result(lane, &outcome, &result, NULL);
     uint64_t done_ns = clock_monotonic_ns();
     count_execution(model, &outcome, taken->count, lane->memory.gathered_ns, done_ns);
-    observe(model, outcome.end_ns - outcome.start_ns, done_ns);
+    observe_inline(lane, model, outcome.end_ns - outcome.start_ns,
+                   outcome.end_ns - outcome.start_ns, done_ns);
     let_all_go(lane, &taken->items, outcome.status, done_ns);
     return done_ns;
 }
@@ -319,7 +383,7 @@ static void answer_singles(struct serve_lane *lane, struct serve_model *model,
         count_execution(model, &outcome, 1, 0, outcome.end_ns);
     }
     uint64_t done_ns = clock_monotonic_ns();
-    observe(model, each_ns, done_ns);
+    observe_inline(lane, model, each_ns, end_ns - start_ns, done_ns);
     for (size_t i = 0; i < singles->count; i++) {
         if (UNLIKELY(!singles->calls[i])) continue;
         lane_count(singles->calls[i], 1, singles->statuses[i], done_ns);
@@ -339,6 +403,7 @@ static void run_singles(struct serve_lane *lane, struct serve_model *model, stru
             call_of(link)->state = SERVE_CALL_RUNNING;
         }
         uint64_t start_ns = clock_monotonic_ns();
+        counter_set(&model->running_since_ns, start_ns);
         execute_singles(lane, model, &singles);
         answer_singles(lane, model, &singles, start_ns);
     }
@@ -455,6 +520,7 @@ void lane_run(void *context)
     while ((link = list_take_first(&ready))) {
         struct serve_model *model = CONTAINER_OF(link, struct serve_model, ready_link);
         serve_model_hold(model);
+        if (UNLIKELY(loop_now_ns(lane->loop) >= model->look_ns)) learn_from_lanes(lane, model);
         if (model->placement.runs_inline) run_inline(lane, model);
         if (!model->placement.runs_inline && model->queue.count > 0) hand_over(lane, model);
         if (model->queue.count > 0 && !list_is_linked(&model->ready_link)) {

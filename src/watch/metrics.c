@@ -301,6 +301,57 @@ SERVER_U64(process_open_fds, process->open_descriptors)
 SERVER_U64(process_max_fds, process->descriptors_max)
 SERVER_U64(process_threads, process->threads)
 
+/* A row for each model and network thread. */
+typedef void add_lane_function(struct writer *writer, const struct labels *labels,
+                               const struct serve_lane_row *lane);
+
+static void add_each_lane(struct writer *writer, add_lane_function *add)
+{
+    EACH_MODEL(row, writer)
+    {
+        for (uint32_t i = 0; i < row->lane_count; i++) {
+            char number[16];
+            int size = snprintf(number, sizeof number, "%u", i);
+            struct labels labels =
+                with_label(labels_of(row), "thread", (struct str){number, (size_t)size});
+            add(writer, &labels, &row->lanes[i]);
+        }
+    }
+}
+
+static void add_lane_inline(struct writer *writer, const struct labels *labels,
+                            const struct serve_lane_row *lane)
+{
+    add_u64(writer, labels, lane->runs_inline ? 1 : 0);
+}
+
+static void add_lane_stalls(struct writer *writer, const struct labels *labels,
+                            const struct serve_lane_row *lane)
+{
+    add_u64(writer, labels, lane->stalls);
+}
+
+static void add_lane_stalled(struct writer *writer, const struct labels *labels,
+                             const struct serve_lane_row *lane)
+{
+    add_double(writer, labels, (double)lane->stalled_ns / (double)NS_PER_S);
+}
+
+static void write_slipway_model_lane_inline(struct writer *writer)
+{
+    add_each_lane(writer, add_lane_inline);
+}
+
+static void write_slipway_model_stalls_total(struct writer *writer)
+{
+    add_each_lane(writer, add_lane_stalls);
+}
+
+static void write_slipway_model_stalled_seconds(struct writer *writer)
+{
+    add_each_lane(writer, add_lane_stalled);
+}
+
 static void write_process_cpu_seconds_total(struct writer *writer)
 {
     add_plain_double(writer, (double)writer->input->process->cpu_ns / (double)NS_PER_S);

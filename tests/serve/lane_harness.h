@@ -13,7 +13,8 @@ static UNUSED const struct serve_options plain = {.lane_count = 1};
 static UNUSED const struct serve_options patient = {.lane_count = 1,
                                                     .cache_size_max = 1 << 20,
                                                     .inline_cost_max_ns = 60 * NS_PER_S,
-                                                    .inline_turn_max_ns = 60 * NS_PER_S};
+                                                    .inline_turn_max_ns = 60 * NS_PER_S,
+                                                    .inline_stall_max_ns = 60 * NS_PER_S};
 
 static inline struct serve_model *find(struct echo *echo, const char *name)
 {

@@ -1,6 +1,8 @@
 /* A lane with the echo engine: inline and on runners, batches, failures, time-outs, reloads. */
 #include "lane_harness.h"
 
+#include <pthread.h>
+
 TEST(one_turns_calls_are_one_engine_call)
 {
     struct echo echo;
@@ -396,6 +398,79 @@ TEST(a_hung_engine_makes_its_model_not_ready)
     gate_open();
     echo_turn_until_released(&echo, &call, 1);
     EXPECT(serve_model_ready(echo.lane, STR("m"), STR("1")));
+    stop_gated(&echo);
+}
+
+/* A second lane with a thread of its own. */
+struct other_lane {
+    struct loop *loop;
+    struct serve_lane *lane;
+    pthread_t thread;
+    struct echo_call call;
+};
+
+static void *turn_once(void *context)
+{
+    struct other_lane *other = context;
+    loop_turn(other->loop, 0);
+    return NULL;
+}
+
+static void start_other_lane(struct echo *echo, struct other_lane *other)
+{
+    struct error err;
+    EXPECT_STATUS(loop_new(&(struct loop_options){0}, &other->loop, &err), STATUS_OK, err);
+    other->lane = serve_lane_new(echo->serve, other->loop);
+    struct serve_model *model;
+    EXPECT_STATUS(serve_find(other->lane, STR("m"), STR(""), &model, &err), STATUS_OK, err);
+    EXPECT(model->placement.runs_inline);
+    echo_call_init(&other->call, model, 1, -1);
+    EXPECT_STATUS(serve_submit(other->lane, &other->call.call, &err), STATUS_OK, err);
+    REQUIRE(pthread_create(&other->thread, NULL, turn_once, other) == 0);
+    uint64_t end_ns = clock_monotonic_ns() + 20 * NS_PER_S;
+    while (counter_get(&model->running_since_ns) == 0 && clock_monotonic_ns() < end_ns)
+        (void)usleep(100);
+    EXPECT(counter_get(&model->running_since_ns) != 0);
+}
+
+static void read_lanes(struct echo *echo, struct serve_lane_row lanes[2])
+{
+    struct serve_statistics statistics;
+    serve_statistics_read(echo->serve, STR(""), STR(""), &statistics);
+    REQUIRE(statistics.count == 1 && statistics.rows[0].lane_count == 2);
+    memcpy(lanes, statistics.rows[0].lanes, 2 * sizeof *lanes);
+    serve_statistics_clear(&statistics);
+}
+
+TEST(a_model_that_holds_one_lane_is_kept_from_the_next)
+{
+    struct echo echo;
+    char text[512];
+    struct serve_options options = {
+        .lane_count = 2, .inline_cost_max_ns = NS_PER_S, .inline_stall_max_ns = 30 * NS_PER_MS};
+    (void)snprintf(text, sizeof text, ECHO_BATCHABLE "hang_until %s\nhang_negative 1\nend\n",
+                   gate_path());
+    struct serve_model *model = start(&echo, &options, 4, text, NULL);
+    static struct other_lane other;
+    static struct echo_call call;
+    start_other_lane(&echo, &other);
+    (void)usleep(60 * 1000); /* longer than a stall */
+    struct serve_lane_row lanes[2];
+    read_lanes(&echo, lanes);
+    EXPECT(lanes[1].stalled_ns > 30 * NS_PER_MS && lanes[0].stalled_ns == 0);
+    echo_call_init(&call, model, 1, 1);
+    submit(&echo, &call);
+    echo_turn_until_released(&echo, &call, 1); /* by a runner, which this call does not hold */
+    expect_answered(&call, 1, STATUS_OK);
+    EXPECT(!model->placement.runs_inline);
+    gate_open();
+    pthread_join(other.thread, NULL);
+    EXPECT_INT(other.call.released_count, 1);
+    read_lanes(&echo, lanes);
+    EXPECT(!lanes[0].runs_inline && !lanes[1].runs_inline);
+    EXPECT(lanes[0].stalls == 0 && lanes[1].stalls == 1 && lanes[1].stalled_ns == 0);
+    serve_lane_free(other.lane);
+    loop_free(other.loop);
     stop_gated(&echo);
 }
 

@@ -1,5 +1,6 @@
 """What goes wrong around a server: engines, descriptors, disk, memory, clients, files. Each fault stays where it is."""
 import concurrent.futures
+import json
 import math
 import os
 import pathlib
@@ -15,6 +16,7 @@ import zipfile
 
 import pytest
 
+import metrics_page
 from slipway import BINARY, MODELS, X, Server, echo_repository, http_request, read_all, tensor
 
 SANITIZED = bool(os.environ.get("SLIPWAY_SANITIZE", ""))
@@ -71,6 +73,47 @@ def test_an_engine_that_hangs(tmp_path, start):
         assert stuck.result().status == 200
     server.wait_until(lambda: server.get("/v2/models/hang/ready").status == 200, "readiness", 10)
     bystander_is_well(server)
+
+
+def test_a_model_that_hangs_on_one_network_thread_is_moved_off_the_others(tmp_path, start):
+    release = tmp_path / "release"
+    root = echo_repository(tmp_path, {"moody": ECHO + f"\nhang_until {release}\nhang_negative 1"})
+    # cost_max: a busy machine is not to move the model before it hangs
+    server = start([root], http_threads=2, inline_stall_max="100ms", inline_cost_max="50ms")
+
+    def ask(value, timeout):
+        return server.request("POST", "/v2/models/moody/infer",
+                              json.dumps({"inputs": [tensor("x", "FP32", [1], [value])]}), timeout=timeout)
+
+    def metric(name):
+        """By thread; asks until a thread that does not hang answers."""
+        for _ in range(50):
+            try:
+                families = metrics_page.parse(server.request("GET", "/metrics", timeout=0.5).body.decode(), open_metrics=False)
+                return {dict(labels)["thread"]: value for (_, labels), value in families[name].samples.items()}
+            except TimeoutError:
+                continue
+        raise AssertionError(f"no thread answers:\n{server.log()}")
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(ask, -1, 60)
+        server.wait_until(lambda: max(metric("slipway_model_stalled_seconds").values()) > 0.1, "a stall")
+        answered = 0
+        for _ in range(200):  # by whichever thread: the one that hangs does not answer
+            try:
+                answered += ask(1, 0.3).status == 200
+            except TimeoutError:
+                pass
+            if answered == 5:
+                break
+        assert answered == 5
+        assert set(metric("slipway_model_lane_inline").values()) == {0.0, 1.0}  # the one that hangs has not learnt yet
+        release.touch()
+        assert stuck.result().status == 200
+    assert set(metric("slipway_model_lane_inline").values()) == {0.0}
+    assert sorted(metric("slipway_model_stalls_total").values()) == [0.0, 1.0]
+    assert "a model held its network thread model=moody" in server.log()
+    assert "a model held another network thread model=moody" in server.log()
 
 
 @pytest.mark.parametrize("where", ["load", "request"])

@@ -1,7 +1,7 @@
 #include "serve/placement.c"
 #include "test.h"
 
-static const struct placement_rule automatic = {PLACEMENT_AUTO, 100000, NS_PER_S};
+static const struct placement_rule automatic = {PLACEMENT_AUTO, 100000, NS_PER_S, 10 * NS_PER_MS};
 
 TEST(the_warm_up_decides_first)
 {
@@ -51,12 +51,39 @@ TEST(one_preemption_does_not_move_a_model_but_a_stuck_loop_does)
     EXPECT(!placement_observe(&placement, &automatic, 2000, NS_PER_S));
 }
 
+TEST(stalls_keep_a_model_away_longer_each_time)
+{
+    struct placement placement;
+    uint64_t now = NS_PER_S, away_before = 0;
+    placement_init(&placement, &automatic, 2000);
+    for (int stall = 0; stall < 10; stall++) {
+        EXPECT(placement_observe(&placement, &automatic, NS_PER_S, now));
+        EXPECT(!placement_stalled(&placement, &automatic, now)); /* it is away already */
+        uint64_t left = now;
+        while (!placement_observe(&placement, &automatic, 2000, now)) now += NS_PER_S / 10;
+        uint64_t away = now - left;
+        EXPECT(stall < 6 ? away > away_before : away == away_before);
+        away_before = away;
+    }
+    EXPECT_INT(away_before, 64 * NS_PER_S);
+}
+
+TEST(a_stall_elsewhere_moves_it_as_well)
+{
+    struct placement placement;
+    placement_init(&placement, &automatic, 2000);
+    EXPECT(placement_stalled(&placement, &automatic, NS_PER_S));
+    EXPECT(!placement.runs_inline);
+    EXPECT(!placement_observe(&placement, &automatic, 2000, NS_PER_S + 1));
+}
+
 TEST(a_forced_model_never_moves)
 {
     struct placement placement;
-    struct placement_rule rule = {PLACEMENT_INLINE, 100000, 0};
+    struct placement_rule rule = {PLACEMENT_INLINE, 100000, 0, 10 * NS_PER_MS};
     placement_init(&placement, &rule, NS_PER_S);
     EXPECT(placement.runs_inline && !placement_observe(&placement, &rule, NS_PER_S, 1));
+    EXPECT(!placement_stalled(&placement, &rule, 1));
     rule.mode = PLACEMENT_RUNNER;
     placement_init(&placement, &rule, 1);
     EXPECT(!placement.runs_inline && !placement_observe(&placement, &rule, 1, NS_PER_S));
