@@ -287,7 +287,7 @@ void data_free(struct data *data)
 enum status data_backup(struct data *data, const char *path, struct error *err)
 {
     const struct data_kind *kind = find_kind(data->config->data_url);
-    struct data_parts parts;
+    struct data_parts parts = {0};
     TRY(data_get(data, &parts, err));
     if (kind->backup) return kind->backup(parts.database, path, err);
     return fail(err, STATUS_UNIMPLEMENTED, "%s has backups of its own: use pg_dump or its archive",
@@ -297,7 +297,7 @@ enum status data_backup(struct data *data, const char *path, struct error *err)
 enum status data_check(struct data *data, struct error *err)
 {
     const struct data_kind *kind = find_kind(data->config->data_url);
-    struct data_parts parts;
+    struct data_parts parts = {0};
     TRY(data_get(data, &parts, err));
     if (kind->check) return kind->check(parts.database, err);
     return fail(err, STATUS_UNIMPLEMENTED, "%s checks its pages by itself: use pg_amcheck",

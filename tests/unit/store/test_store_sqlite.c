@@ -66,7 +66,7 @@ TEST(a_database_of_every_earlier_step_is_brought_up_to_date)
     for (size_t step = 1; step <= COUNT_OF(migrations); step++) {
         struct error err;
         struct arena arena;
-        struct store *store;
+        struct store *store = NULL;
         REQUIRE(begin());
         struct database *database = open_database();
         REQUIRE(database);
@@ -95,7 +95,7 @@ TEST(a_database_of_every_earlier_step_is_brought_up_to_date)
 TEST(a_newer_database_is_refused)
 {
     struct error err;
-    struct store *store;
+    struct store *store = NULL;
     struct migration newer[COUNT_OF(migrations) + 1];
     memcpy(newer, migrations, sizeof migrations);
     newer[COUNT_OF(migrations)] = (struct migration){COUNT_OF(newer), "future", "SELECT 1"};
@@ -113,7 +113,7 @@ TEST(a_row_that_was_not_written_so_is_data_loss)
 {
     struct error err;
     struct arena arena;
-    struct store *store;
+    struct store *store = NULL;
     REQUIRE(begin());
     struct database *database = open_database();
     REQUIRE(database);
@@ -163,7 +163,7 @@ static enum status run_plan(struct database_task *task, struct database_session 
 TEST(lists_walk_an_index_and_sort_nothing)
 {
     struct error err;
-    struct store *store;
+    struct store *store = NULL;
     const struct store_filter filters[] = {
         {0}, {.model = STR("m")}, {.states = 1U << RECORD_FAILED, .model = STR("m")}};
     static const char *const indexes[] = {"records_by_id", "records_by_model", "records_by_state"};
