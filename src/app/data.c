@@ -249,7 +249,7 @@ static enum status refuse(struct data *data, struct error *err)
 
 enum status data_get(struct data *data, struct data_parts *ret_parts, struct error *err)
 {
-    if (!atomic_load_explicit(&data->open, memory_order_acquire)) return refuse(data, err);
+    if (!atomic_load_explicit(&data->open, memory_order_acquire)) return error_failed(refuse(data, err));
     *ret_parts = data->parts;
     return STATUS_OK;
 }
