@@ -29,6 +29,8 @@ static struct server_options server_options_of(const struct config *config, cons
         .busy_poll_ns = config->http_busy_poll_ns,
         .access_log = config->http_access_log,
         .metrics = config->metrics_enabled,
+        .sqs = {config->sqs_account, config->sqs_region, config->sqs_access_keys.items,
+                config->sqs_access_keys.count},
         .http =
             {
                 .header_size_max = config->http_header_bytes_max,

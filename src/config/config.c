@@ -294,6 +294,8 @@ static void print_list(struct buffer *out, const struct config_list *list)
 
 static bool is_empty(const struct config *config, const struct config_row *row)
 {
+    if (row->kind == CONFIG_LIST)
+        return ((const struct config_list *)constant_field_of(config, row))->count == 0;
     if (row->kind != CONFIG_STRING && row->kind != CONFIG_PATH) return false;
     return **(const char *const *)constant_field_of(config, row) == '\0';
 }

@@ -260,7 +260,10 @@ static enum status run_one(struct receipting *receipting, struct queue_receipt *
     one->status = STATUS_OK;
     one->reason = NULL;
     receipting->group = (struct str){0};
-    if (!receipt_read(one->receipt, &receipt)) return refuse_handle(receipting, one, err);
+    /* Another queue's handle is none here: by its number alone it would find its message. */
+    if (!receipt_read(one->receipt, &receipt) ||
+        receipt.queue != (uint64_t)receipting->entry->id)
+        return refuse_handle(receipting, one, err);
     TRY(find_message(receipting, &receipt, &statement, &row, &found, err));
     if (!found) {
         missing(receipting, one);

@@ -190,17 +190,27 @@ static enum status send_fifo(struct sqlite_queues *queues, struct database_sessi
     return note_sent(session, entry, message, id, sent, err);
 }
 
+static const char *too_large(uint32_t size_max, struct arena *arena)
+{
+    char text[128];
+    int size = snprintf(text, sizeof text,
+                        "One or more parameters are invalid. Reason: Message must be shorter than "
+                        "%u bytes.",
+                        size_max);
+    struct str kept = arena_try_copy(arena, (struct str){text, (size_t)size});
+    return kept.data ? kept.data : "Message must be shorter.";
+}
+
 /* What only the queue's settings can tell. NULL: nothing is wrong. */
-static const char *refusal(const struct queue_entry *entry, const struct queue_new_message *message)
+static const char *refusal(const struct queue_entry *entry, const struct queue_new_message *message,
+                           struct arena *arena)
 {
     const struct queue_settings *settings = &entry->settings;
     size_t size = message->body.size;
     for (size_t i = 0; i < message->attribute_count; i++)
         size += message->attributes[i].name.size + message->attributes[i].type.size +
                 message->attributes[i].value.size;
-    if (size > settings->message_size_max)
-        return "One or more parameters are invalid. Reason: Message must be shorter than the "
-               "queue's MaximumMessageSize.";
+    if (size > settings->message_size_max) return too_large(settings->message_size_max, arena);
     if (!settings->fifo) return NULL;
     if (message->group.size == 0) return "The request must contain the parameter MessageGroupId.";
     if (message->deduplication_id.size == 0 && !settings->content_based_deduplication)
@@ -220,7 +230,7 @@ enum status sqlite_send(struct sqlite_queues *queues, struct database_session *s
     for (size_t i = 0; i < call->send.count; i++) {
         const struct queue_new_message *message = &call->send.messages[i];
         struct queue_sent *sent = &call->send.sent[i];
-        *sent = (struct queue_sent){.reason = refusal(entry, message)};
+        *sent = (struct queue_sent){.reason = refusal(entry, message, call->arena)};
         if (sent->reason) {
             sent->status = STATUS_INVALID_ARGUMENT;
             continue;

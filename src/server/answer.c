@@ -93,7 +93,7 @@ static bool may_log(struct server_thread *thread)
 }
 
 /* The client's mistakes are for information, the server's are warnings. */
-static void log_failure(struct server_thread *thread, const struct http_exchange *exchange,
+void answer_log_failure(struct server_thread *thread, const struct http_exchange *exchange,
                         const struct failure *failure)
 {
     enum log_level level = failure->status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
@@ -113,7 +113,7 @@ static void log_failure(struct server_thread *thread, const struct http_exchange
 void answer_failure_of(struct server_thread *thread, struct http_exchange *exchange,
                        const struct failure *failure)
 {
-    log_failure(thread, exchange, failure);
+    answer_log_failure(thread, exchange, failure);
     struct buffer body;
     buffer_init(&body, ERROR_BODY_SIZE_MAX);
     buffer_add(&body, STR("{\"error\":"));

@@ -37,6 +37,10 @@ struct failure {
 void answer_failure_of(struct server_thread *thread, struct http_exchange *exchange,
                        const struct failure *failure);
 
+/* Only the line in the log, for those who answer in a form of their own. */
+void answer_log_failure(struct server_thread *thread, const struct http_exchange *exchange,
+                        const struct failure *failure);
+
 /* 405 with `Allow`, for methods of enum route_method. */
 void answer_wrong_method(struct server_thread *thread, struct http_exchange *exchange,
                          unsigned allowed);

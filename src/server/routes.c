@@ -3,6 +3,7 @@
 
 #include "protocol/oip_binary.h"
 #include "server/answer.h"
+#include "server/routes_sqs.h"
 
 #define LITERAL ROUTE_LITERAL
 
@@ -100,8 +101,13 @@ static void refuse_name(struct server_thread *thread, struct http_exchange *exch
 void routes_answer(struct server_thread *thread, struct http_exchange *exchange)
 {
     struct route_match match;
-    switch (router_find(table, COUNT_OF(table), method_of(exchange), exchange->path,
-                        exchange->arena, &match)) {
+    enum route_outcome outcome = router_find(table, COUNT_OF(table), method_of(exchange),
+                                             exchange->path, exchange->arena, &match);
+    if (UNLIKELY(outcome != ROUTE_FOUND) && sqs_is_request(exchange)) {
+        sqs_handle(thread, exchange);
+        return;
+    }
+    switch (outcome) {
     case ROUTE_FOUND: match.route->handler(thread, exchange, &match); return;
     case ROUTE_WRONG_METHOD: answer_wrong_method(thread, exchange, match.allowed); return;
     case ROUTE_UNSAFE_NAME: refuse_name(thread, exchange); return;

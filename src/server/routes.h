@@ -14,9 +14,6 @@ void routes_answer(struct server_thread *thread, struct http_exchange *exchange)
 /* What must be known before the body is read: limits, and where its binary section begins. */
 void routes_prepare(struct server_thread *thread, struct http_exchange *exchange);
 
-/* The client of an inference is gone. */
-void infer_abort(struct http_exchange *exchange);
-
 route_handler infer_handle_oip;  /* POST /v2/models/{}[/versions/{}]/infer */
 route_handler infer_handle_v1;   /* POST /v1/models/{}[/versions/{}]:predict */
 route_handler infer_handle_bare; /* POST /models/{} */

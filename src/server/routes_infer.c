@@ -11,6 +11,7 @@
 #include "protocol/oip_json.h"
 #include "protocol/v1.h"
 #include "server/answer.h"
+#include "server/errand.h"
 #include "server/routes.h"
 
 /* Bytes of binary outputs from which on an answer is not copied. */
@@ -26,6 +27,7 @@ struct face {
 };
 
 struct inference {
+    struct exchange_user user;
     struct serve_call call;
     struct infer_request request;
     struct server_thread *thread;
@@ -129,10 +131,10 @@ static void on_release(struct serve_call *call)
     http_exchange_release(inference_of(call)->exchange);
 }
 
-void infer_abort(struct http_exchange *exchange)
+static void on_abort(struct exchange_user *user)
 {
-    struct inference *inference = exchange->user;
-    if (inference) serve_cancel(inference->thread->lane, &inference->call);
+    struct inference *inference = CONTAINER_OF(user, struct inference, user);
+    serve_cancel(inference->thread->lane, &inference->call);
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -177,7 +179,8 @@ static void handle(struct server_thread *thread, struct http_exchange *exchange,
         answer_inference_failure(inference, &err);
         return;
     }
-    exchange->user = inference;
+    inference->user.on_abort = on_abort;
+    exchange->user = &inference->user;
     http_exchange_hold(exchange);
 }
 

@@ -4,11 +4,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "server/errand.h"
 #include "server/routes.h"
+#include "server/routes_sqs.h"
 #include "server/thread.h"
 
 #include <errno.h>
 #include <unistd.h>
+
+/* The slowest store answers or fails within the first. */
+enum { ERRANDS_LOOK_NS = 10 * 1000 * 1000 };
+#define ERRANDS_NS_MAX (60 * NS_PER_S)
 
 struct server {
     struct server_options options;
@@ -32,7 +38,8 @@ static void on_request(void *context, struct http_exchange *exchange)
 
 static void on_abort(void *context UNUSED, struct http_exchange *exchange)
 {
-    infer_abort(exchange);
+    struct exchange_user *user = exchange->user;
+    if (user) user->on_abort(user);
 }
 
 static void on_rejected(void *context, int status, const char *message)
@@ -50,6 +57,7 @@ static enum status thread_open(struct server *server, uint32_t index, struct err
     const struct server_options *options = &server->options;
     *thread = (struct server_thread){
         .server = server, .options = options, .access_log = &server->access_log, .index = index};
+    list_init(&thread->waits);
     server->thread_count = index + 1;
     struct loop_options loop_options = {.busy_poll_ns = options->busy_poll_ns};
     TRY(loop_new(&loop_options, &thread->loop, err));
@@ -113,6 +121,7 @@ enum status server_start(const struct server_options *options, struct server **r
                          struct error *err)
 {
     assert(options->thread_count >= 1 && options->thread_count <= SERVER_THREADS_MAX);
+    TRY(sqs_settings_check(&options->sqs, err));
     struct server *server = MEM_NEW(struct server);
     server->options = *options;
     server_set_access_log(server, options->access_log);
@@ -169,6 +178,7 @@ static void receive_drain(struct mail *mail)
     struct drain_mail *drain = CONTAINER_OF(mail, struct drain_mail, mail);
     struct server_thread *thread = drain->thread;
     thread->draining = true;
+    sqs_end_waits(thread);
     thread->drain_timer.on_time = drain_now;
     uint64_t when_ns = loop_now_ns(thread->loop) + drain->delay_ns;
     if (drain->delay_ns == 0 || !loop_timer_start(thread->loop, &thread->drain_timer, when_ns))
@@ -207,11 +217,23 @@ bool server_wait(struct server *server, uint64_t timeout_ns)
     return drained;
 }
 
+/* Errands come back from other threads: the loop stays until the last is over. */
+static void end_errands(struct server_thread *thread)
+{
+    uint64_t until_ns = clock_monotonic_ns() + ERRANDS_NS_MAX;
+    thread->draining = true;
+    sqs_end_waits(thread);
+    while (thread->errands > 0 && clock_monotonic_ns() < until_ns)
+        loop_turn(thread->loop, ERRANDS_LOOK_NS);
+    assert(thread->errands == 0); /* else the store has lost a call */
+}
+
 static void thread_close(struct server_thread *thread)
 {
     if (thread->thread) {
         loop_stop(thread->loop);
         pthread_join(thread->thread, NULL);
+        end_errands(thread);
     }
     http_server_free(thread->http);
     if (thread->lane) serve_lane_free(thread->lane);

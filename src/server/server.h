@@ -15,6 +15,7 @@
 
 #include "net/http.h"
 #include "serve/serve.h"
+#include "server/sqs_auth.h"
 #include "watch/metrics.h"
 
 enum { SERVER_THREADS_MAX = SERVE_LANES_MAX };
@@ -35,6 +36,7 @@ struct server_options {
     struct http_server_options http;
     bool access_log; /* one line per request, at first */
     bool metrics;    /* answer GET /metrics */
+    struct sqs_settings sqs;
 };
 
 /* Opens the sockets and starts the threads; the server answers health at once. */

@@ -298,12 +298,14 @@ enum status sqs_receive_next(struct sqs_job *job, bool *ret_ask, struct sqs_fail
     return STATUS_OK;
 }
 
-/* Name, All, .*, or a prefix: "order.*". */
+/* Name, All, * or .*, or a prefix: "order.*". */
 static bool is_wanted(const struct sqs_names *names, struct str name)
 {
     for (size_t i = 0; i < names->count; i++) {
         struct str pattern = names->items[i];
-        if (str_equal(pattern, STR("All")) || str_equal(pattern, name)) return true;
+        if (str_equal(pattern, STR("All")) || str_equal(pattern, STR("*")) ||
+            str_equal(pattern, name))
+            return true;
         if (!str_ends_with(pattern, STR(".*"))) continue;
         pattern.size -= 2;
         if (str_starts_with(name, pattern)) return true;
@@ -406,6 +408,13 @@ void sqs_receive_reply(const struct sqs_job *job, struct sqs_out *out)
 
 /* --- receipts --------------------------------------------------------------------------------- */
 
+/* True if it is the time that is refused, not the handle: what the two have in common is a status.
+ */
+static bool is_time(const struct queue_receipt *receipt)
+{
+    return receipt->reason && strstr(receipt->reason, "VisibilityTimeout") != NULL;
+}
+
 static enum status check_receipt(const struct queue_receipt *receipt, bool extends,
                                  struct sqs_failure *failure)
 {
@@ -413,7 +422,7 @@ static enum status check_receipt(const struct queue_receipt *receipt, bool exten
     struct str handle = receipt->receipt;
     handle.size = MIN(handle.size, (size_t)256);
     if (status == STATUS_OK) return STATUS_OK;
-    if (status == STATUS_INVALID_ARGUMENT)
+    if (status == STATUS_INVALID_ARGUMENT && !is_time(receipt))
         return SQS_FAIL(failure, INVALID_RECEIPT,
                         "The input receipt handle \"%.*s\" is not a valid receipt handle.",
                         STR_ARGS(handle));
@@ -423,7 +432,7 @@ static enum status check_receipt(const struct queue_receipt *receipt, bool exten
         return sqs_fail_value(failure, handle, "ReceiptHandle",
                               "Message does not exist or is not available for visibility timeout "
                               "change.");
-    if (status == STATUS_OUT_OF_RANGE && extends)
+    if (extends && status == STATUS_INVALID_ARGUMENT)
         return sqs_fail_number(failure, receipt->visibility_ms / 1000, "VisibilityTimeout",
                                "Total VisibilityTimeout for the message is beyond the limit [43200 "
                                "seconds]");

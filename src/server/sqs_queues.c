@@ -66,7 +66,11 @@ static enum status check_dead_letter(const struct sqs_job *job, struct sqs_failu
     if (pair && job->outcome.status == STATUS_NOT_FOUND)
         return sqs_fail_value(failure, pair->value, "RedrivePolicy",
                               "Dead letter target does not exist.");
-    return sqs_check_outcome(job, failure);
+    TRY(sqs_check_outcome(job, failure));
+    if (sqs_redrive_is_allowed(&job->call.description.settings, job->queue, job->arena))
+        return STATUS_OK;
+    return sqs_fail_value(failure, pair->value, "RedrivePolicy",
+                          "Queue does not have permission to use this dead letter queue.");
 }
 
 /* What the queue says of settings that only it can judge: who may redrive where. */

@@ -263,26 +263,69 @@ static enum status set_redrive(const struct sqs_pair *pair, const struct sqs_cha
     return STATUS_OK;
 }
 
-static bool is_redrive_allow(struct str text, struct arena *arena)
+/* What a RedriveAllowPolicy says. */
+struct redrive_allow {
+    struct str permission;
+    bool lists; /* the queue that was looked for is among sourceQueueArns */
+};
+
+static bool read_sources(struct json_reader *reader, struct str queue, bool *ret_lists)
+{
+    struct error ignored;
+    bool more;
+    if (json_peek(reader) != JSON_ARRAY || json_open_array(reader, &ignored) != STATUS_OK)
+        return false;
+    while (json_next_element(reader, &more, &ignored) == STATUS_OK) {
+        struct str arn, name;
+        if (!more) return true;
+        if (json_peek(reader) != JSON_STRING ||
+            json_read_string(reader, &arn, &ignored) != STATUS_OK || !sqs_queue_of_arn(arn, &name))
+            return false;
+        *ret_lists |= str_equal(name, queue);
+    }
+    return false;
+}
+
+static bool read_redrive_allow(struct str text, struct str queue, struct arena *arena,
+                               struct redrive_allow *allow)
 {
     struct json_reader reader;
     struct error ignored;
-    struct str permission = STR_EMPTY;
     json_reader_init(&reader, text, arena);
     if (json_open_object(&reader, &ignored) != STATUS_OK) return false;
     for (;;) {
         struct str key;
-        bool more;
+        bool more, read;
         if (json_next_member(&reader, &key, &more, &ignored) != STATUS_OK) return false;
-        if (!more) break;
-        bool named = str_equal(key, STR("redrivePermission")) && json_peek(&reader) == JSON_STRING;
-        enum status status =
-            named ? json_read_string(&reader, &permission, &ignored) : json_skip(&reader, &ignored);
-        if (status != STATUS_OK) return false;
+        if (!more) return json_end(&reader, &ignored) == STATUS_OK;
+        if (str_equal(key, STR("redrivePermission")))
+            read = json_peek(&reader) == JSON_STRING &&
+                   json_read_string(&reader, &allow->permission, &ignored) == STATUS_OK;
+        else if (str_equal(key, STR("sourceQueueArns")))
+            read = read_sources(&reader, queue, &allow->lists);
+        else
+            read = json_skip(&reader, &ignored) == STATUS_OK;
+        if (!read) return false;
     }
-    return json_end(&reader, &ignored) == STATUS_OK &&
-           (str_equal(permission, STR("allowAll")) || str_equal(permission, STR("denyAll")) ||
-            str_equal(permission, STR("byQueue")));
+}
+
+static bool is_redrive_allow(struct str text, struct arena *arena)
+{
+    struct redrive_allow allow = {STR_EMPTY, false};
+    return read_redrive_allow(text, STR_EMPTY, arena, &allow) &&
+           (str_equal(allow.permission, STR("allowAll")) ||
+            str_equal(allow.permission, STR("denyAll")) ||
+            str_equal(allow.permission, STR("byQueue")));
+}
+
+bool sqs_redrive_is_allowed(const struct queue_settings *settings, struct str source,
+                            struct arena *arena)
+{
+    struct redrive_allow allow = {STR_EMPTY, false};
+    if (settings->redrive_allow.size == 0) return true;
+    if (!read_redrive_allow(settings->redrive_allow, source, arena, &allow)) return false;
+    return str_equal(allow.permission, STR("allowAll")) ||
+           (str_equal(allow.permission, STR("byQueue")) && allow.lists);
 }
 
 static enum status set_redrive_allow(const struct sqs_pair *pair, const struct sqs_change *change,

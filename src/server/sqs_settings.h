@@ -48,6 +48,10 @@ const struct sqs_pair *sqs_settings_difference(const struct sqs_pairs *attribute
                                                const struct sqs_view *ours,
                                                const struct sqs_view *theirs);
 
+/* True if the RedriveAllowPolicy of a dead-letter queue lets `source` name it. */
+bool sqs_redrive_is_allowed(const struct queue_settings *settings, struct str source,
+                            struct arena *arena);
+
 /* What is kept and told back without effect: Policy and the like; data NULL if it is not there. */
 struct str sqs_other_find(const struct queue_settings *settings, struct str name,
                           struct arena *arena);

@@ -5,6 +5,7 @@
 #define SERVER_THREAD_H
 
 #include "base/counter.h"
+#include "base/list.h"
 #include "loop/loop.h"
 #include "server/server.h"
 
@@ -28,7 +29,9 @@ struct server_thread {
     struct counter responses[6];    /* by class of status */
     const _Atomic bool *access_log; /* the server's */
     struct loop_timer drain_timer;
-    bool draining; /* not ready any more */
+    bool draining;     /* not ready any more */
+    uint32_t errands;  /* on their way to another thread and back */
+    struct list waits; /* long polls of queues: routes_sqs.c */
     struct failure_lines failure_lines;
     _Atomic bool drained;
 };

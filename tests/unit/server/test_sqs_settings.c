@@ -184,6 +184,36 @@ TEST(redrive_policies)
     arena_clear(&arena);
 }
 
+TEST(who_may_redrive_here)
+{
+    static const struct {
+        const char *text;
+        bool allowed;
+    } policies[] = {
+        {"", true},
+        {"{\"redrivePermission\":\"allowAll\"}", true},
+        {"{\"redrivePermission\":\"denyAll\"}", false},
+        {"{\"redrivePermission\":\"byQueue\"}", false},
+        {"{\"redrivePermission\":\"byQueue\",\"sourceQueueArns\":[\"arn:aws:sqs:r:1:q\"]}", true},
+        {"{\"sourceQueueArns\":[\"arn:aws:sqs:r:1:x\",\"arn:aws:sqs:r:1:q\"],"
+         "\"redrivePermission\":\"byQueue\"}",
+         true},
+        {"{\"redrivePermission\":\"byQueue\",\"sourceQueueArns\":[\"arn:aws:sqs:r:1:qq\"]}", false},
+        {"{\"redrivePermission\":\"denyAll\",\"sourceQueueArns\":[\"arn:aws:sqs:r:1:q\"]}", false},
+        {"broken", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(policies); i++) {
+        begin("dead");
+        description.settings.redrive_allow = str_of(policies[i].text);
+        EXPECT(sqs_redrive_is_allowed(&description.settings, STR("q"), &arena) ==
+               policies[i].allowed);
+    }
+    EXPECT_INT(apply("RedriveAllowPolicy",
+                     "{\"redrivePermission\":\"byQueue\",\"sourceQueueArns\":[\"q\"]}", false),
+               SQS_FAULT_INVALID_PARAMETER);
+    arena_clear(&arena);
+}
+
 TEST(what_has_no_effect_is_kept)
 {
     begin("q");

@@ -1,0 +1,20 @@
+/*
+ * SQS's protocol over HTTP: POST / with `X-Amz-Target: AmazonSQS.OPERATION`. It stands beside the
+ * route table, because header fields tell its requests, not paths.
+ */
+#ifndef SERVER_ROUTES_SQS_H
+#define SERVER_ROUTES_SQS_H
+
+#include "server/thread.h"
+
+/* True if the request speaks the protocol. */
+bool sqs_is_request(const struct http_exchange *exchange);
+
+/* Answers it, now or later, on its thread. */
+void sqs_handle(struct server_thread *thread, struct http_exchange *exchange);
+
+/* Ends this thread's long polls: they are answered as if their time were over. On the loop's
+ * thread, or when that has ended. */
+void sqs_end_waits(struct server_thread *thread);
+
+#endif
