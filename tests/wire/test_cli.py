@@ -7,17 +7,14 @@ import xml.etree.ElementTree
 
 import pytest
 
-from slipway import BINARY, MODELS
+from slipway import BINARY, MODELS, echo_repository
 
 DATA = pathlib.Path(__file__).parent / "data"
 BODY = json.dumps([1, 2, 3, 4, 5])
-# libtorch's threads and the leak checker do not get on; leaks are looked for where models are served.
-ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
 
 
 def run(*arguments, stdin=None, code=0):
-    done = subprocess.run([BINARY, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=300,
-                          env=ENVIRONMENT)
+    done = subprocess.run([BINARY, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done
 
@@ -74,6 +71,14 @@ def test_invoke_names_what_is_missing():
 
 
 # ---- check
+
+
+@pytest.mark.skipif("address" not in os.environ.get("SLIPWAY_SANITIZE", ""), reason="only AddressSanitizer sees leaks")
+def test_a_leak_would_be_seen(tmp_path):
+    """The commands of this file end by a leak check; this is its canary."""
+    root = echo_repository(tmp_path, {"leaky": "input x FP32 [1]\noutput y x\nleak_bytes 1000"})
+    done = subprocess.run([BINARY, "check", root], capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0 and "LeakSanitizer: detected memory leaks" in done.stderr
 
 
 def test_check_passes_and_reports(tmp_path):
