@@ -500,7 +500,7 @@ static void session_close(struct database_session *session)
     struct postgres *postgres = postgres_of(session);
     if (!postgres) return;
     transaction_ended(postgres);
-    PQfinish(postgres->handle);
+    postgres_disconnect(postgres);
     mem_free(postgres);
     session->connection = NULL;
 }
@@ -513,7 +513,7 @@ static enum status session_open(struct database *database, bool reads,
     postgres->reads = reads;
     postgres_pause_init(&postgres->pause);
     session->connection = postgres;
-    enum status status = postgres_connect(postgres->server, !reads, &postgres->handle, err);
+    enum status status = postgres_session_connect(postgres, err);
     if (status != STATUS_OK) session_close(session);
     return status;
 }

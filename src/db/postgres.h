@@ -158,10 +158,10 @@ enum status postgres_count_forget(struct database_session *session, const char *
 void postgres_notify(struct database_session *session, const char *channel, struct str payload);
 
 /*
- * Calls on_notice(context, channel, payload) on a thread of its own whenever somebody NOTIFYs the
- * channel, and with an empty payload after each connect, since notices may have been missed. Ends
- * with the database, or by postgres_unlisten: it is not called any more when that returns. One
- * listener per channel; the name is copied.
+ * Calls on_notice(context, channel, payload) on a thread of its own whenever somebody else (not a
+ * session of this database object) NOTIFYs the channel, and with an empty payload after each
+ * connect, since notices may have been missed. Ends with the database, or by postgres_unlisten: it
+ * is not called any more when that returns. One listener per channel; the name is copied.
  */
 typedef void postgres_notice_function(void *context, struct str channel, struct str payload);
 enum status postgres_listen(struct database *database, const char *channel,

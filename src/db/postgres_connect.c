@@ -138,11 +138,13 @@ static void ignore_notice(void *context UNUSED, const PGresult *notice UNUSED) {
 
 /*
  * Plans are made once, while tables may be empty, and used for hours: a plan that reads a whole
- * table is never right here, nor one that sorts what an index has in order. A commit that does not
+ * table is never right here, nor one that sorts what an index has in order, or joins by more than a
+ * look into an index for each row. A commit that does not
  * wait for the disk would acknowledge what can be lost.
  */
 static const char session_settings[] =
-    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;"
+    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
+    "SET enable_mergejoin = off; SET jit = off;"
     "SET client_min_messages = error; SET default_transaction_isolation = 'read committed';"
     "SELECT set_config('synchronous_commit', 'on', false)"
     "  WHERE current_setting('synchronous_commit') = 'off'";
@@ -230,8 +232,31 @@ enum status postgres_connect(struct postgres_server *server, bool writes, PGconn
     return STATUS_OK;
 }
 
+static void replace_backend(struct postgres_server *server, int from, int to)
+{
+    for (size_t i = 0; i < COUNT_OF(server->backends); i++) {
+        int expected = from;
+        if (atomic_compare_exchange_strong(&server->backends[i], &expected, to)) return;
+    }
+}
+
+bool postgres_is_own(const struct postgres_server *server, int backend)
+{
+    for (size_t i = 0; i < COUNT_OF(server->backends); i++)
+        if (atomic_load(&server->backends[i]) == backend) return true;
+    return false;
+}
+
+enum status postgres_session_connect(struct postgres *postgres, struct error *err)
+{
+    TRY(postgres_connect(postgres->server, !postgres->reads, &postgres->handle, err));
+    replace_backend(postgres->server, 0, PQbackendPID(postgres->handle));
+    return STATUS_OK;
+}
+
 void postgres_disconnect(struct postgres *postgres)
 {
+    if (postgres->handle) replace_backend(postgres->server, PQbackendPID(postgres->handle), 0);
     PQfinish(postgres->handle);
     postgres->handle = NULL;
     memset(postgres->statements, 0, sizeof postgres->statements);
@@ -247,8 +272,7 @@ enum status postgres_reconnect(struct postgres *postgres, struct error *err)
                     "database '%s': cannot be reached; the next attempt is in %llu ms",
                     postgres->server->label,
                     (unsigned long long)((postgres->pause.until_ns - now_ns) / NS_PER_MS + 1));
-    enum status status =
-        postgres_connect(postgres->server, !postgres->reads, &postgres->handle, err);
+    enum status status = postgres_session_connect(postgres, err);
     if (status == STATUS_OK)
         postgres_pause_succeeded(&postgres->pause);
     else

@@ -76,6 +76,7 @@ static bool listen_all(struct postgres_listener *listener)
 
 static void tell(struct postgres_listener *listener, const PGnotify *notice)
 {
+    if (postgres_is_own(listener->server, notice->be_pid)) return;
     (void)pthread_mutex_lock(&listener->mutex);
     for (size_t i = 0; i < POSTGRES_CHANNELS_MAX; i++) {
         const struct channel *channel = &listener->channels[i];

@@ -52,7 +52,12 @@ struct postgres_server {
     char *label;               /* "user@host:port/name", for messages */
     struct postgres_listener *listener;
     _Atomic uint64_t last_ms; /* the newest time told, see postgres_now_ms */
+    /* Processes of the server that serve our sessions, 0: a free place. */
+    _Atomic int backends[DATABASE_WRITERS_MAX + DATABASE_READERS_MAX];
 };
+
+/* Whether a notice comes from a session of this struct database. */
+bool postgres_is_own(const struct postgres_server *server, int backend);
 
 /* One connection of one thread. */
 struct postgres {
@@ -79,6 +84,9 @@ void postgres_server_free(struct postgres_server *server);
 
 enum status postgres_connect(struct postgres_server *server, bool writes, PGconn **ret_handle,
                              struct error *err) FALLIBLE;
+
+/* The session's own connection, which postgres_is_own knows. */
+enum status postgres_session_connect(struct postgres *postgres, struct error *err) FALLIBLE;
 
 /* A new connection in the place of one that was lost; UNAVAILABLE at once while a pause lasts. */
 enum status postgres_reconnect(struct postgres *postgres, struct error *err) FALLIBLE;

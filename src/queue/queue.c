@@ -431,6 +431,7 @@ void queue_store_free(struct queue_store *queues)
 {
     if (!queues) return;
     struct queue_front *front = queues->front;
+    if (queues->ops->ending) queues->ops->ending(queues);
     lock(front);
     front->ending = true;
     (void)pthread_cond_broadcast(&front->changed);

@@ -344,6 +344,8 @@ struct queue_ops {
     /* When the next hidden message of this queue becomes visible: ms, UINT64_MAX for never. */
     enum status (*next_due)(struct queue_store *queues, struct database_session *session,
                             struct str queue, uint64_t *ret_due_ms, struct error *err);
+    /* Before anything else ends: nothing calls queue_store_wake any more. May be NULL. */
+    void (*ending)(struct queue_store *queues);
     void (*close)(struct queue_store *queues); /* frees the implementation's struct */
 };
 

@@ -1,3 +1,4 @@
+/* What tests beside a PostgreSQL server share: its address, its life, statements. */
 #include "cluster.h"
 
 #include "base/mem.h"

@@ -1,3 +1,4 @@
+/* PostgreSQL behind struct database: values, failures, lost connections, notices, schemas. */
 #include "base/mem.h"
 #include "cluster.h"
 #include "db/migrate.h"
