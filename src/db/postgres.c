@@ -544,6 +544,7 @@ enum status postgres_database_open(const char *connection_string,
                                    struct database **ret_database, struct error *err)
 {
     struct postgres_server *server;
+    TRY(libpq_load(err));
     TRY(postgres_server_new(connection_string, &server, err));
     return database_new(&postgres_ops, server, options, ret_database, err);
 }

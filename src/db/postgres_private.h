@@ -3,9 +3,9 @@
 #define DB_POSTGRES_PRIVATE_H
 
 #include "base/rand.h"
+#include "db/libpq.h"
 #include "db/postgres.h"
 
-#include <libpq-fe.h>
 #include <pthread.h>
 
 enum {

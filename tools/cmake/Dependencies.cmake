@@ -6,7 +6,7 @@ pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
-pkg_check_modules(POSTGRES REQUIRED IMPORTED_TARGET libpq)
+pkg_check_modules(POSTGRES REQUIRED libpq)
 
 # llhttp: a library where the system has one (Debian 13, Ubuntu), its three C files on Debian 12.
 pkg_check_modules(LLHTTP QUIET IMPORTED_TARGET libllhttp)
@@ -24,6 +24,10 @@ else()
     target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 endif()
 
+# Opened at run time by those who need it (base/library.h): linked, its twenty libraries would double the time to start.
+add_library(opened_libraries INTERFACE)
+target_include_directories(opened_libraries SYSTEM INTERFACE ${POSTGRES_INCLUDE_DIRS})
+
 set(SLIPWAY_CORE_DEPENDENCIES
     llhttp PkgConfig::CRYPTO PkgConfig::YAML PkgConfig::ZIP PkgConfig::SQLITE
-    PkgConfig::POSTGRES ZLIB::ZLIB Threads::Threads m ${CMAKE_DL_LIBS})
+    opened_libraries ZLIB::ZLIB Threads::Threads m ${CMAKE_DL_LIBS})
