@@ -10,32 +10,13 @@
 #include <libpq-fe.h>
 
 #define LIBPQ_FUNCTIONS(X)                                                                         \
-    X(PQclear)                                                                                     \
-    X(PQcmdStatus)                                                                                 \
-    X(PQcmdTuples)                                                                                 \
-    X(PQconnectdbParams)                                                                           \
-    X(PQconninfoFree)                                                                              \
-    X(PQconninfoParse)                                                                             \
-    X(PQconsumeInput)                                                                              \
-    X(PQerrorMessage)                                                                              \
-    X(PQescapeIdentifier)                                                                          \
-    X(PQexec)                                                                                      \
-    X(PQexecPrepared)                                                                              \
-    X(PQfinish)                                                                                    \
-    X(PQfreemem)                                                                                   \
-    X(PQgetisnull)                                                                                 \
-    X(PQgetlength)                                                                                 \
-    X(PQgetvalue)                                                                                  \
-    X(PQnotifies)                                                                                  \
-    X(PQntuples)                                                                                   \
-    X(PQprepare)                                                                                   \
-    X(PQresultErrorField)                                                                          \
-    X(PQresultErrorMessage)                                                                        \
-    X(PQresultStatus)                                                                              \
-    X(PQsetNoticeReceiver)                                                                         \
-    X(PQsocket)                                                                                    \
-    X(PQstatus)                                                                                    \
-    X(PQtransactionStatus)
+    X(PQbackendPID)                                                                                \
+    X(PQclear) X(PQcmdStatus) X(PQcmdTuples) X(PQconnectdbParams) X(PQconninfoFree)                \
+        X(PQconninfoParse) X(PQconsumeInput) X(PQerrorMessage) X(PQescapeIdentifier) X(PQexec)     \
+            X(PQexecPrepared) X(PQfinish) X(PQfreemem) X(PQgetisnull) X(PQgetlength) X(PQgetvalue) \
+                X(PQnotifies) X(PQntuples) X(PQprepare) X(PQresultErrorField)                      \
+                    X(PQresultErrorMessage) X(PQresultStatus) X(PQsetNoticeReceiver) X(PQsocket)   \
+                        X(PQstatus) X(PQtransactionStatus)
 
 struct libpq {
     LIBRARY_MEMBERS(LIBPQ_FUNCTIONS)
@@ -49,6 +30,7 @@ enum status libpq_load(struct error *err) FALLIBLE;
 
 /* The table's own file needs the plain names. */
 #ifndef LIBPQ_PLAIN_NAMES
+#define PQbackendPID libpq.PQbackendPID
 #define PQclear libpq.PQclear
 #define PQcmdStatus libpq.PQcmdStatus
 #define PQcmdTuples libpq.PQcmdTuples
