@@ -97,7 +97,7 @@ static enum status print_pages(struct work *work, struct store_list *list, uint6
         TRY(console_flush(&text, work->out, err));
         count += list->count;
         more = list->next.size > 0 && list->next.size < sizeof cursor && count < limit;
-        if (more) memcpy(cursor, list->next.data, list->next.size + 1);
+        if (more) (void)snprintf(cursor, sizeof cursor, "%.*s", STR_ARGS(list->next));
     }
     return STATUS_OK;
 }

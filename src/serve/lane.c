@@ -440,6 +440,11 @@ struct str serve_model_version(const struct serve_model *model)
     return model->model->version_str;
 }
 
+const uint8_t *serve_model_digest(const struct serve_model *model)
+{
+    return model->model->digest;
+}
+
 const struct oip_json_texts *serve_model_texts(const struct serve_model *model)
 {
     return &model->model->texts;

@@ -177,6 +177,8 @@ struct str serve_model_name(const struct serve_model *model);
 struct str serve_model_version(const struct serve_model *model);
 const struct oip_json_texts *serve_model_texts(const struct serve_model *model);
 const char *serve_model_platform(const struct serve_model *model);
+/* SHA-256 of its files and configuration, 32 bytes: what ran, whatever it was called. */
+const uint8_t *serve_model_digest(const struct serve_model *model);
 
 /*
  * The labels of output `index`'s classes, from its label file, which was read at load; 0 if it has

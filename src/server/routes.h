@@ -31,6 +31,10 @@ route_handler repository_handle_load;   /* POST /v2/repository/models/{}/load */
 route_handler repository_handle_unload; /* POST /v2/repository/models/{}/unload */
 route_handler repository_handle_named;  /* the same with a repository's name: not supported */
 
+route_handler results_handle_list;  /* GET /v2/results */
+route_handler results_handle_get;   /* GET /v2/results/{} */
+route_handler results_handle_label; /* POST /v2/results/{}/label */
+
 route_handler server_handle_root;     /* GET / */
 route_handler server_handle_metadata; /* GET /v2 */
 route_handler server_handle_live;     /* GET /v2/health/live */

@@ -6,12 +6,13 @@
  * go of the call, so its memory stays also when the client is gone.
  */
 #include "protocol/bare.h"
-#include "protocol/classification.h"
 #include "protocol/oip_binary.h"
 #include "protocol/oip_json.h"
 #include "protocol/v1.h"
+#include "serve/reply.h"
 #include "server/answer.h"
 #include "server/errand.h"
+#include "server/idempotency.h"
 #include "server/routes.h"
 
 /* Bytes of binary outputs from which on an answer is not copied. */
@@ -24,6 +25,7 @@ struct face {
     /* Writes the body into the exchange's scratch and answers, or fails and has not answered. */
     enum status (*answer)(struct inference *inference, const struct infer_reply *reply,
                           struct error *err);
+    struct str type; /* of a body without binary tensors, in records */
 };
 
 struct inference {
@@ -33,7 +35,9 @@ struct inference {
     struct server_thread *thread;
     struct http_exchange *exchange;
     const struct face *face;
-    bool columnar; /* V1: answer in the columnar form */
+    struct idempotency *idempotency; /* the request has a key; NULL once it is given on */
+    bool columnar;                   /* V1: answer in the columnar form */
+    bool recorded;                   /* its answer leaves a record */
 };
 
 static struct inference *inference_of(struct serve_call *call)
@@ -43,71 +47,56 @@ static struct inference *inference_of(struct serve_call *call)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-static enum status classify(const struct inference *inference, size_t index, uint32_t top_k,
-                            struct infer_tensor *output, struct error *err)
+static struct recording recording_of(struct inference *inference)
 {
-    const struct serve_model *model = inference->call.model;
-    const struct str *labels = NULL;
-    size_t label_count = serve_model_labels(model, index, &labels);
-    struct classification how = {
-        .top_k = top_k,
-        .batched = serve_model_spec(model)->batch_size_max > 0,
-        .labels = labels,
-        .label_count = label_count,
-    };
-    return classification_apply(&how, inference->request.arena, output, err);
-}
-
-static void fill_output(const struct inference *inference, size_t index,
-                        struct infer_tensor *output)
-{
-    *output = (struct infer_tensor){
-        .name = str_of(serve_model_spec(inference->call.model)->outputs[index].name),
-        .tensor = inference->call.outputs[index],
-        .binary = inference->request.binary_output_default,
+    return (struct recording){
+        .thread = inference->thread,
+        .exchange = inference->exchange,
+        .call = &inference->call,
+        .input_type = inference->face->type,
+        .request_id = inference->request.id,
     };
 }
 
-static enum status fill_wanted(const struct inference *inference, struct infer_reply *reply,
-                               struct error *err)
+static void record_failure(struct inference *inference, const struct error *err)
 {
-    const struct infer_request *request = &inference->request;
-    const struct infer_spec *spec = serve_model_spec(inference->call.model);
-    for (size_t i = 0; i < request->output_count; i++) {
-        const struct infer_wanted_output *wanted = &request->outputs[i];
-        size_t index = infer_output_find(spec, wanted->name);
-        assert(index < spec->output_count); /* binding has found it */
-        fill_output(inference, index, &reply->outputs[i]);
-        reply->outputs[i].name =
-            wanted->name; /* clients look for the name they gave, aliases too */
-        reply->outputs[i].binary = wanted->binary;
-        if (wanted->classification > 0)
-            TRY(classify(inference, index, wanted->classification, &reply->outputs[i], err));
+    struct recording recording = recording_of(inference);
+    recording.err = err;
+    recording_note(&recording);
+}
+
+/* The body is written: with a key it is answered once it is stored, else at once. */
+static void finish(struct inference *inference, const struct http_response *response,
+                   uint64_t header_size)
+{
+    struct recording recording = recording_of(inference);
+    recording.output = response->body;
+    recording.output_type = response->content_type;
+    recording.output_header_size = header_size;
+    if (inference->idempotency) {
+        idempotency_finish(TAKE(inference->idempotency), &recording);
+        return;
     }
-    return STATUS_OK;
+    recording_note(&recording);
+    answer_response(inference->thread, inference->exchange, response);
 }
 
-static enum status make_reply(const struct inference *inference, struct infer_reply *reply,
-                              struct error *err)
+/* Most answers: nobody but the client wants them. */
+static void finish_json(struct inference *inference, struct str body)
 {
-    const struct infer_request *request = &inference->request;
-    const struct serve_model *model = inference->call.model;
-    size_t count = request->output_count ? request->output_count : inference->call.output_count;
-    *reply = (struct infer_reply){
-        .model_name = serve_model_name(model),
-        .model_version = serve_model_version(model),
-        .id = request->id,
-        .outputs = arena_try_new(request->arena, count * sizeof(struct infer_tensor)),
-        .output_count = count,
-    };
-    if (!reply->outputs) return fail(err, STATUS_EXHAUSTED, "no memory for %zu outputs", count);
-    if (request->output_count) return fill_wanted(inference, reply, err);
-    for (size_t i = 0; i < count; i++) fill_output(inference, i, &reply->outputs[i]);
-    return STATUS_OK;
+    if (LIKELY(!inference->recorded && !inference->idempotency)) {
+        answer_json(inference->thread, inference->exchange, body);
+        return;
+    }
+    struct http_response response = {
+        .status = 200, .content_type = STR("application/json"), .body = body};
+    finish(inference, &response, 0);
 }
 
 static void answer_inference_failure(struct inference *inference, const struct error *err)
 {
+    bool ran = inference->call.model != NULL;
+    if (UNLIKELY(ran && recording_wanted(inference->thread, true))) record_failure(inference, err);
     struct failure failure = {status_http(err->status), inference->request.id, err};
     answer_failure_of(inference->thread, inference->exchange, &failure);
 }
@@ -115,20 +104,26 @@ static void answer_inference_failure(struct inference *inference, const struct e
 static void on_done(struct serve_call *call, enum status status, const struct error *call_error)
 {
     struct inference *inference = inference_of(call);
+    inference->recorded = false;
     if (UNLIKELY(status != STATUS_OK)) {
         answer_inference_failure(inference, call_error);
         return;
     }
     struct infer_reply reply;
     struct error err;
-    status = make_reply(inference, &reply, &err);
+    status = serve_reply_make(call, &inference->request, &reply, &err);
+    if (LIKELY(!inference->idempotency))
+        inference->recorded = recording_wanted(inference->thread, false);
     if (LIKELY(status == STATUS_OK)) status = inference->face->answer(inference, &reply, &err);
     if (UNLIKELY(status != STATUS_OK)) answer_inference_failure(inference, &err);
 }
 
 static void on_release(struct serve_call *call)
 {
-    http_exchange_release(inference_of(call)->exchange);
+    struct inference *inference = inference_of(call);
+    struct http_exchange *exchange = inference->exchange;
+    if (UNLIKELY(inference->idempotency)) idempotency_drop(TAKE(inference->idempotency));
+    http_exchange_release(exchange);
 }
 
 static void on_abort(struct exchange_user *user)
@@ -159,8 +154,8 @@ static enum status submit(struct inference *inference, const struct route_match 
     return serve_submit(lane, call, err);
 }
 
-static void handle(struct server_thread *thread, struct http_exchange *exchange,
-                   const struct route_match *match, const struct face *face)
+static void run(struct server_thread *thread, struct http_exchange *exchange,
+                const struct route_match *match, const void *face, struct idempotency *idempotency)
 {
     struct error err;
     /* Not zeroed: that would cost as much as all that is set. */
@@ -168,20 +163,32 @@ static void handle(struct server_thread *thread, struct http_exchange *exchange,
     if (UNLIKELY(!inference)) {
         fail(&err, STATUS_EXHAUSTED, "no memory for one more request");
         answer_failure(thread, exchange, &err);
+        if (idempotency) idempotency_drop(idempotency);
         return;
     }
     inference->thread = thread;
     inference->exchange = exchange;
     inference->face = face;
+    inference->idempotency = idempotency;
     inference->columnar = false;
+    inference->call.model = NULL;
     serve_call_init(&inference->call);
     if (UNLIKELY(submit(inference, match, &err) != STATUS_OK)) {
         answer_inference_failure(inference, &err);
+        if (UNLIKELY(idempotency)) idempotency_drop(idempotency);
         return;
     }
     inference->user.on_abort = on_abort;
     exchange->user = &inference->user;
     http_exchange_hold(exchange);
+}
+
+static void handle(struct server_thread *thread, struct http_exchange *exchange,
+                   const struct route_match *match, const struct face *face)
+{
+    struct str key = http_exchange_header(exchange, HTTP_HEADER_IDEMPOTENCY_KEY);
+    if (UNLIKELY(key.data) && idempotency_begin(thread, exchange, match, face, run)) return;
+    run(thread, exchange, match, face, NULL);
 }
 
 /* --- Open Inference Protocol: JSON, with the binary extension ------------------------------------
@@ -255,7 +262,8 @@ static enum status answer_binary(struct inference *inference, const struct infer
     struct oip_binary_blobs blobs;
     TRY(oip_binary_write(reply, exchange->arena, out, &blobs, err));
     char header_size[24];
-    int digits = snprintf(header_size, sizeof header_size, "%zu", out->size);
+    size_t json_size = out->size;
+    int digits = snprintf(header_size, sizeof header_size, "%zu", json_size);
     struct http_field fields[] = {
         {STR(OIP_BINARY_HEADER), {header_size, (size_t)digits}},
     };
@@ -265,13 +273,17 @@ static enum status answer_binary(struct inference *inference, const struct infer
         .fields = fields,
         .field_count = 1,
     };
-    bool copied = !borrow(inference, &blobs, &response);
+    bool kept = inference->recorded || inference->idempotency;
+    bool copied = kept || !borrow(inference, &blobs, &response);
     for (size_t i = 0; copied && i < blobs.count; i++) buffer_add(out, blobs.items[i]);
     if (copied && buffer_failed(out))
         return fail(err, STATUS_EXHAUSTED, "no memory for an answer of %llu bytes",
                     (unsigned long long)blobs.byte_size);
     response.body = buffer_view(out);
-    answer_response(inference->thread, exchange, &response);
+    if (kept)
+        finish(inference, &response, json_size);
+    else
+        answer_response(inference->thread, exchange, &response);
     return STATUS_OK;
 }
 
@@ -281,14 +293,14 @@ static enum status answer_oip(struct inference *inference, const struct infer_re
     if (UNLIKELY(has_binary(reply))) return answer_binary(inference, reply, err);
     struct buffer *out = http_exchange_scratch(inference->exchange);
     TRY(oip_json_write_prepared(reply, serve_model_texts(inference->call.model), out, err));
-    answer_json(inference->thread, inference->exchange, buffer_view(out));
+    finish_json(inference, buffer_view(out));
     return STATUS_OK;
 }
 
 void infer_handle_oip(struct server_thread *thread, struct http_exchange *exchange,
                       const struct route_match *match)
 {
-    static const struct face oip = {read_oip, answer_oip};
+    static const struct face oip = {read_oip, answer_oip, ROUTE_LITERAL("application/json")};
     handle(thread, exchange, match, &oip);
 }
 
@@ -306,14 +318,15 @@ static enum status answer_v1(struct inference *inference, const struct infer_rep
 {
     struct buffer *out = http_exchange_scratch(inference->exchange);
     TRY(v1_write(reply, inference->columnar, out, err));
-    answer_json(inference->thread, inference->exchange, buffer_view(out));
+    finish_json(inference, buffer_view(out));
     return STATUS_OK;
 }
 
 void infer_handle_v1(struct server_thread *thread, struct http_exchange *exchange,
                      const struct route_match *match)
 {
-    static const struct face v1 = {read_v1, answer_v1};
+    static const struct face v1 = {read_v1, answer_v1,
+                                   ROUTE_LITERAL("application/json; protocol=v1")};
     handle(thread, exchange, match, &v1);
 }
 
@@ -330,13 +343,14 @@ static enum status answer_bare(struct inference *inference, const struct infer_r
 {
     struct buffer *out = http_exchange_scratch(inference->exchange);
     TRY(bare_write(reply, out, err));
-    answer_json(inference->thread, inference->exchange, buffer_view(out));
+    finish_json(inference, buffer_view(out));
     return STATUS_OK;
 }
 
 void infer_handle_bare(struct server_thread *thread, struct http_exchange *exchange,
                        const struct route_match *match)
 {
-    static const struct face bare = {read_bare, answer_bare};
+    static const struct face bare = {read_bare, answer_bare,
+                                     ROUTE_LITERAL("application/json; protocol=bare")};
     handle(thread, exchange, match, &bare);
 }

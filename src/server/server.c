@@ -8,6 +8,7 @@
 #include "server/routes.h"
 #include "server/routes_sqs.h"
 #include "server/thread.h"
+#include "watch/recorder.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -70,6 +71,8 @@ static enum status thread_open(struct server *server, uint32_t index, struct err
     };
     TRY(http_server_listen(thread->http, &listen_options, &server->port, err));
     thread->lane = serve_lane_new(options->serve, thread->loop);
+    bool records = options->recorder && recorder_options(options->recorder)->sync != RECORDER_NONE;
+    thread->recorder = records ? options->recorder : NULL;
     return STATUS_OK;
 }
 

@@ -26,6 +26,7 @@ struct server_thread {
     struct loop *loop;
     struct http_server *http;
     struct serve_lane *lane;
+    struct recorder *recorder;      /* NULL: no synchronous request leaves a record */
     struct counter responses[6];    /* by class of status */
     const _Atomic bool *access_log; /* the server's */
     struct loop_timer drain_timer;
