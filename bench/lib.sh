@@ -44,13 +44,13 @@ start() {
     children+=("$pid")
 }
 
-# serve NAME MODELS [FLAG...]: starts Slipway; pid in $pid, port in $port.
+# serve NAME MODELS [FLAG...]: starts Slipway; pid in $pid, port in $port. Nothing is recorded unless a flag says so.
 serve() {
     local name=$1 models=$2
     shift 2
     port=$(free_port)
     start "$name" "$build/slipway" serve "$models" --http-address=127.0.0.1 --http-port="$port" --http-threads=1 \
-        --log-level=warning "$@"
+        --log-level=warning --record-sync=none --data-directory="$work/data" "$@"
     wait_for "$port" /v2/health/ready || { cat "$work/$name.log" >&2; return 1; }
 }
 
