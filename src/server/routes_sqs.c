@@ -10,6 +10,7 @@
 #include "server/answer.h"
 #include "server/errand.h"
 #include "server/sqs_auth.h"
+#include "server/sqs_form.h"
 #include "server/sqs_job.h"
 
 enum {
@@ -20,6 +21,8 @@ enum {
 
 #define TARGET_PREFIX "AmazonSQS."
 #define JSON_TYPE "application/x-amz-json-1.0"
+#define FORM_TYPE "application/x-www-form-urlencoded"
+#define XML_TYPE "text/xml"
 
 /* One request on its way. */
 struct handling {
@@ -28,6 +31,7 @@ struct handling {
     struct sqs_job job;
     struct sqs_failure failure;
     struct list link; /* in thread->waits while a queue may make it wait */
+    bool xml;         /* the older protocol: a form came, XML goes */
     bool returns;     /* the client is gone: what was leased for it goes back */
     char request_id[REQUEST_ID_SIZE];
 };
@@ -67,10 +71,13 @@ static void answer_failed(struct handling *handling)
     struct http_field fields[] = {{STR("x-amzn-query-error"), str_of(code)},
                                   {STR("x-amzn-RequestId"), str_of(handling->request_id)}};
     struct buffer *out = http_exchange_scratch(exchange);
-    sqs_fault_write(failure, out);
+    if (handling->xml)
+        sqs_fault_write_xml(failure, str_of(handling->request_id), out);
+    else
+        sqs_fault_write(failure, out);
     struct http_response response = {
         .status = status,
-        .content_type = STR(JSON_TYPE),
+        .content_type = handling->xml ? STR(XML_TYPE) : STR(JSON_TYPE),
         .fields = fields,
         .field_count = COUNT_OF(fields),
         .body = buffer_view(out),
@@ -87,7 +94,7 @@ static void answer_done(struct handling *handling)
     struct http_exchange *exchange = handling->errand.exchange;
     struct buffer *buffer = http_exchange_scratch(exchange);
     struct sqs_out out;
-    sqs_out_init(&out, buffer, false);
+    sqs_out_init(&out, buffer, handling->xml);
     sqs_out_begin(&out, job->operation->name);
     if (job->operation->reply) job->operation->reply(job, &out);
     sqs_out_end(&out, job->operation->name, str_of(handling->request_id));
@@ -99,7 +106,7 @@ static void answer_done(struct handling *handling)
     struct http_field fields[] = {{STR("x-amzn-RequestId"), str_of(handling->request_id)}};
     struct http_response response = {
         .status = 200,
-        .content_type = STR(JSON_TYPE),
+        .content_type = handling->xml ? STR(XML_TYPE) : STR(JSON_TYPE),
         .fields = fields,
         .field_count = COUNT_OF(fields),
         .body = buffer_view(buffer),
@@ -215,11 +222,38 @@ static struct str target_of(const struct http_exchange *exchange)
     return http_exchange_header_find(exchange, STR("x-amz-target"));
 }
 
-bool sqs_is_request(const struct http_exchange *exchange)
+static bool has_target(const struct http_exchange *exchange)
 {
     struct str target = target_of(exchange);
-    return exchange->method == HTTP_METHOD_POST && target.data &&
-           str_starts_with(target, STR(TARGET_PREFIX));
+    return target.data && str_starts_with(target, STR(TARGET_PREFIX));
+}
+
+static bool is_account(struct str text)
+{
+    bool digits = text.size > 0;
+    for (size_t i = 0; i < text.size; i++)
+        digits = digits && text.data[i] >= '0' && text.data[i] <= '9';
+    return digits;
+}
+
+/* A form with an action to "/", or to a queue's own URL: an account's number and a name. A form is
+ * also what curl says of JSON if nobody tells it better. */
+static bool is_form(const struct http_exchange *exchange)
+{
+    struct str type = http_exchange_header(exchange, HTTP_HEADER_CONTENT_TYPE);
+    struct str body = exchange->body, name;
+    struct sqs_failure ignored;
+    if (!type.data || !str_starts_with(type, STR(FORM_TYPE))) return false;
+    if (body.size == 0 || !memmem(body.data, body.size, "Action=", strlen("Action="))) return false;
+    if (str_equal(exchange->path, STR("/"))) return true;
+    struct str rest = str_from(exchange->path, 1), account = str_cut(&rest, '/');
+    return rest.data && is_account(account) && str_find(rest, '/') == SIZE_MAX &&
+           sqs_queue_of_url(rest, &name, &ignored) == STATUS_OK;
+}
+
+bool sqs_is_request(const struct http_exchange *exchange)
+{
+    return exchange->method == HTTP_METHOD_POST && (has_target(exchange) || is_form(exchange));
 }
 
 static struct sqs_site site_of(const struct http_exchange *exchange,
@@ -236,21 +270,35 @@ static struct sqs_site site_of(const struct http_exchange *exchange,
     };
 }
 
+/* The body, and the operation's name from where this form has it. */
+static enum status read_body(struct handling *handling, struct str *ret_name)
+{
+    const struct http_exchange *exchange = handling->errand.exchange;
+    struct sqs_request *request = &handling->job.request;
+    struct sqs_failure *failure = &handling->failure;
+    if (!handling->xml) {
+        *ret_name = str_from(target_of(exchange), sizeof TARGET_PREFIX - 1);
+        return sqs_request_read_json(exchange->body, &handling->arena, request, failure);
+    }
+    TRY(sqs_request_read_form(exchange->body, &handling->arena, request, ret_name, failure));
+    if (!request->queue_url.data && exchange->path.size > 1) request->queue_url = exchange->path;
+    return STATUS_OK;
+}
+
 static enum status read_request(struct handling *handling)
 {
     const struct http_exchange *exchange = handling->errand.exchange;
     const struct sqs_settings *settings = &handling->errand.thread->options->sqs;
     struct sqs_job *job = &handling->job;
     struct sqs_failure *failure = &handling->failure;
-    struct str region, name = str_from(target_of(exchange), sizeof TARGET_PREFIX - 1);
+    struct str region, name;
     TRY(sqs_authenticate(settings, exchange, clock_wall_ns() / NS_PER_S, &region, failure));
     job->site = site_of(exchange, settings, region);
+    TRY(read_body(handling, &name));
     job->operation = sqs_operation_find(name);
-    if (!job->operation)
-        return SQS_FAIL(failure, UNKNOWN_OPERATION,
-                        "The operation '%.*s' is not one of this server's",
-                        (int)MIN(name.size, (size_t)80), name.data);
-    return sqs_request_read_json(exchange->body, &handling->arena, &job->request, failure);
+    if (job->operation) return STATUS_OK;
+    return SQS_FAIL(failure, UNKNOWN_OPERATION, "The operation '%.*s' is not one of this server's",
+                    (int)MIN(name.size, (size_t)80), name.data);
 }
 
 void sqs_handle(struct server_thread *thread, struct http_exchange *exchange)
@@ -262,7 +310,8 @@ void sqs_handle(struct server_thread *thread, struct http_exchange *exchange)
         answer_failure(thread, exchange, &err);
         return;
     }
-    *handling = (struct handling){.errand = {.thread = thread, .exchange = exchange}};
+    *handling = (struct handling){.errand = {.thread = thread, .exchange = exchange},
+                                  .xml = !has_target(exchange)};
     handling->errand.user.on_abort = on_abort;
     handling->job.arena = &handling->arena;
     arena_init(&handling->arena, JOB_MEMORY_MAX);

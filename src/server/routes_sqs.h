@@ -1,6 +1,7 @@
 /*
- * SQS's protocol over HTTP: POST / with `X-Amz-Target: AmazonSQS.OPERATION`. It stands beside the
- * route table, because header fields tell its requests, not paths.
+ * SQS's protocol over HTTP: POST / with `X-Amz-Target: AmazonSQS.OPERATION`, and the older one, a
+ * form with an Action. It stands beside the route table, because header fields tell its requests,
+ * not paths.
  */
 #ifndef SERVER_ROUTES_SQS_H
 #define SERVER_ROUTES_SQS_H

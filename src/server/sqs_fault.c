@@ -1,6 +1,8 @@
 /* The table of faults, and faults made of statuses. */
 #include "server/sqs_fault.h"
 
+#include "server/sqs_out.h"
+
 struct row {
     const char *type;
     const char *code;
@@ -102,4 +104,19 @@ void sqs_fault_write(const struct sqs_failure *failure, struct buffer *out)
     json_put_string(&writer, STR("__type"), str_of(sqs_fault_type(failure->fault)));
     json_put_string(&writer, STR("message"), str_of(failure->error.message));
     json_end_object(&writer);
+}
+
+void sqs_fault_write_xml(const struct sqs_failure *failure, struct str request_id,
+                         struct buffer *out)
+{
+    buffer_add(out, STR("<?xml version=\"1.0\"?><ErrorResponse xmlns=\"" SQS_NAMESPACE
+                        "\"><Error><Type>"));
+    buffer_add_text(out, sqs_fault_is_senders(failure->fault) ? "Sender" : "Receiver");
+    buffer_add(out, STR("</Type><Code>"));
+    buffer_add_text(out, sqs_fault_code(failure->fault));
+    buffer_add(out, STR("</Code><Message>"));
+    sqs_out_escape(out, str_of(failure->error.message));
+    buffer_add(out, STR("</Message><Detail/></Error><RequestId>"));
+    sqs_out_escape(out, request_id);
+    buffer_add(out, STR("</RequestId></ErrorResponse>"));
 }

@@ -96,4 +96,8 @@ bool sqs_fault_is_senders(enum sqs_fault fault);
 /* The body of an answer in JSON: {"__type":"...","message":"..."}. */
 void sqs_fault_write(const struct sqs_failure *failure, struct buffer *out);
 
+/* The same in the XML of the older protocol. */
+void sqs_fault_write_xml(const struct sqs_failure *failure, struct str request_id,
+                         struct buffer *out);
+
 #endif

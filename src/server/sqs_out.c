@@ -3,19 +3,34 @@
 
 #include "base/base64.h"
 
-#define NAMESPACE "http://queue.amazonaws.com/doc/2012-11-05/"
+static const char replacement[] = "\xef\xbf\xbd";
+
+static void escape_byte(struct buffer *buffer, char byte)
+{
+    switch (byte) {
+    case '&': buffer_add(buffer, STR("&amp;")); break;
+    case '<': buffer_add(buffer, STR("&lt;")); break;
+    case '>': buffer_add(buffer, STR("&gt;")); break;
+    case '"': buffer_add(buffer, STR("&quot;")); break;
+    case '\r': buffer_add(buffer, STR("&#xD;")); break;
+    case '\t':
+    case '\n': buffer_add_byte(buffer, byte); break;
+    default:
+        if ((unsigned char)byte < 0x20)
+            buffer_add_text(buffer, replacement);
+        else
+            buffer_add_byte(buffer, byte);
+    }
+}
 
 void sqs_out_escape(struct buffer *buffer, struct str text)
 {
+    bool whole = str_is_utf8(text);
     for (size_t i = 0; i < text.size; i++) {
-        switch (text.data[i]) {
-        case '&': buffer_add(buffer, STR("&amp;")); break;
-        case '<': buffer_add(buffer, STR("&lt;")); break;
-        case '>': buffer_add(buffer, STR("&gt;")); break;
-        case '"': buffer_add(buffer, STR("&quot;")); break;
-        case '\r': buffer_add(buffer, STR("&#xD;")); break;
-        default: buffer_add_byte(buffer, text.data[i]);
-        }
+        if (!whole && (unsigned char)text.data[i] >= 0x80)
+            buffer_add_text(buffer, replacement);
+        else
+            escape_byte(buffer, text.data[i]);
     }
 }
 
@@ -53,7 +68,8 @@ void sqs_out_begin(struct sqs_out *out, struct str operation)
         return;
     }
     buffer_add_format(out->buffer,
-                      "<?xml version=\"1.0\"?><%.*sResponse xmlns=\"" NAMESPACE "\"><%.*sResult>",
+                      "<?xml version=\"1.0\"?><%.*sResponse xmlns=\"" SQS_NAMESPACE
+                      "\"><%.*sResult>",
                       STR_ARGS(operation), STR_ARGS(operation));
 }
 

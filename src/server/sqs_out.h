@@ -15,6 +15,8 @@
 
 #include "base/json.h"
 
+#define SQS_NAMESPACE "http://queue.amazonaws.com/doc/2012-11-05/"
+
 struct sqs_out {
     struct json_writer json;
     struct buffer *buffer;
@@ -48,7 +50,8 @@ void sqs_out_map_text(struct sqs_out *out, const char *element, struct str name,
 void sqs_out_map_item_begin(struct sqs_out *out, const char *element, struct str name);
 void sqs_out_map_item_end(struct sqs_out *out, const char *element);
 
-/* Text within XML: what is markup is escaped, CR too, which parsers would lose. */
+/* Text within XML: markup is escaped, and CR, which parsers would lose; what XML cannot hold, and
+ * bytes that are not UTF-8, become U+FFFD. */
 void sqs_out_escape(struct buffer *buffer, struct str text);
 
 #endif

@@ -2,6 +2,7 @@
 #include "server/sqs_request.h"
 
 #include "base/base64.h"
+#include "base/num.h"
 
 enum kind {
     KIND_TEXT,
@@ -346,4 +347,22 @@ enum status sqs_request_read_json(struct str body, struct arena *arena,
     struct reading reading = {.request = ret_request, .failure = failure};
     json_reader_init(&reading.json, body, arena);
     return read_object(&reading);
+}
+
+enum status sqs_request_put(struct sqs_request *request, struct sqs_entry *entry, struct str name,
+                            struct str value, struct sqs_failure *failure)
+{
+    char *base = (char *)entry;
+    const struct member *member = find_member(entry_members, COUNT_OF(entry_members), name);
+    if (!member) {
+        member = find_member(members, COUNT_OF(members), name);
+        base = (char *)request;
+    }
+    if (!member || (member->kind != KIND_TEXT && member->kind != KIND_INTEGER)) return STATUS_OK;
+    void *field = base + member->offset;
+    if (member->kind == KIND_TEXT)
+        *(struct str *)field = value;
+    else if (!num_read_i64(value, field))
+        return SQS_FAIL(failure, SERIALIZATION, "%.*s is not an integer", STR_ARGS(name));
+    return STATUS_OK;
 }

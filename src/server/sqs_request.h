@@ -94,4 +94,12 @@ enum status sqs_request_read_json(struct str body, struct arena *arena,
                                   struct sqs_request *ret_request,
                                   struct sqs_failure *failure) FALLIBLE;
 
+/*
+ * Sets a member that is a text or an integer, for readers of other forms: of the entry, or of the
+ * whole if it is none of an entry's. Names that are unknown are passed over. The value stays where
+ * it is.
+ */
+enum status sqs_request_put(struct sqs_request *request, struct sqs_entry *entry, struct str name,
+                            struct str value, struct sqs_failure *failure) FALLIBLE;
+
 #endif

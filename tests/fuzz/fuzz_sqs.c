@@ -1,5 +1,6 @@
 /* Requests of SQS's protocol from any bytes: read, checked, and their settings applied. The first
- * byte chooses the type of the queue. */
+ * byte chooses the type of the queue, and whether it is JSON or a form. */
+#include "server/sqs_form.h"
 #include "server/sqs_message.h"
 #include "server/sqs_settings.h"
 
@@ -61,12 +62,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
     bool fifo = data[0] & 1;
-    struct str body = {(const char *)data + 1, size - 1}, name;
+    struct str body = {(const char *)data + 1, size - 1}, name, action;
     struct arena arena CLEANUP(arena_clear);
     struct sqs_request request;
     struct sqs_failure failure = {0};
     arena_init(&arena, 1 << 22);
-    if (sqs_request_read_json(body, &arena, &request, &failure) != STATUS_OK) {
+    bool form = data[0] & 2;
+    enum status status = form ? sqs_request_read_form(body, &arena, &request, &action, &failure)
+                              : sqs_request_read_json(body, &arena, &request, &failure);
+    if (status != STATUS_OK) {
         if (failure.fault == SQS_FAULT_BY_STATUS && failure.error.status != STATUS_EXHAUSTED)
             abort();
         return 0;
