@@ -34,6 +34,24 @@ TEST(torch_double_of_the_seed_models)
     }
 }
 
+/* Several images, which libtorch convolves with scratch memory of its own: once of no size. */
+TEST(torch_convolution_of_a_batch)
+{
+    static float pixels[10 * 8 * 8];
+    struct running running CLEANUP(running_clear) = {0};
+    EXPECT_ENGINE(running, load_path(&running, SHIPPED_DIRECTORY "/digits/1/model.pt", NULL),
+                  SLIPWAY_OK);
+    REQUIRE(running.instance);
+    for (int64_t images = 1; images <= 10; images++) {
+        running.inputs[0] =
+            (struct slipway_tensor){SLIPWAY_DTYPE_FP32, 4, (int64_t[]){images, 1, 8, 8}, pixels,
+                                    (uint64_t)images * 8 * 8 * sizeof(float)};
+        EXPECT_ENGINE(running, running_execute(&running), SLIPWAY_OK);
+        REQUIRE(running.has_result);
+        EXPECT_INT(running.result.tensors[0].byte_size, images * 10 * (int64_t)sizeof(float));
+    }
+}
+
 TEST(torch_every_dtype)
 {
     static char bytes[16] = {0};
