@@ -15,7 +15,7 @@ STEPS = [
     ["cli"],
     ["server", "worker", "lambda"],
     ["app"],
-    ["watch", "rollout", "explain"],
+    ["watch", "rollout", "explain", "jobs"],
     ["serve"],
     ["store", "queue", "protocol", "engine"],
     ["aws"],

@@ -8,7 +8,7 @@
 static uint32_t choose_thread_count(const struct config *config)
 {
     uint64_t wanted = config->http_threads ? config->http_threads : host_processor_count("");
-    return (uint32_t)MIN(wanted, (uint64_t)SERVE_LANES_MAX);
+    return (uint32_t)MIN(wanted, (uint64_t)SERVE_LANES_MAX - 1);
 }
 
 static enum serve_control control_of(const struct config *config)
@@ -40,7 +40,7 @@ static struct serve_options serve_options_of(const struct config *config, const 
         .startup = config->model_load.items,
         .startup_count = config->model_load.count,
         .poll_interval_ms = config->model_poll_interval_ns / NS_PER_MS,
-        .lane_count = app->thread_count,
+        .lane_count = app->thread_count + 1, /* and the worker's */
         .load_threads = (uint32_t)config->model_load_threads,
         .trial_program = config->model_trial_load ? "/proc/self/exe" : NULL,
         .engine_threads = (uint32_t)config->engine_threads,
@@ -104,6 +104,26 @@ static enum status open_recorder(const struct config *config, struct app *app, s
     return recorder_new(&options, &app->recorder, err);
 }
 
+static enum status make_jobs(struct app *app, const struct config *config, struct error *err)
+{
+    const struct config_list *allow = &config->jobs_callback_allow;
+    if (allow->count > 0 && !*config->jobs_callback_secret)
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "jobs.callback_allow is set, but jobs.callback_secret, by which receivers tell "
+                    "that a callback is from here, is not");
+    if (allow->count > 0)
+        TRY(callback_rules_new(allow->items, allow->count, &app->callback_rules, err));
+    app->jobs = jobs_new(&(struct jobs_options){
+        .attempts_max = (uint32_t)config->jobs_attempts_max,
+        .visibility_ms = config->worker_visibility_ns / NS_PER_MS,
+        .callback_rules = app->callback_rules,
+        .callback_secret = str_of(config->jobs_callback_secret),
+        .callback_tries = (uint32_t)config->jobs_callback_tries,
+        .callback_timeout_ns = config->jobs_callback_timeout_ns,
+    });
+    return STATUS_OK;
+}
+
 enum status app_open(const struct config *config, struct app **ret_app, struct error *err)
 {
     struct app *app = MEM_NEW(struct app);
@@ -114,7 +134,8 @@ enum status app_open(const struct config *config, struct app **ret_app, struct e
     struct serve_options options = serve_options_of(config, app);
     const char **repositories = list_repositories(config, &options.repository_count);
     options.repositories = repositories;
-    enum status status = serve_new(&options, &app->serve, err);
+    enum status status = make_jobs(app, config, err);
+    if (status == STATUS_OK) status = serve_new(&options, &app->serve, err);
     mem_free(repositories);
     if (status == STATUS_OK) status = open_recorder(config, app, err);
     if (status != STATUS_OK) {
@@ -131,6 +152,8 @@ void app_close(struct app *app)
     recorder_free(app->recorder);
     serve_free(app->serve);
     engine_registry_free(app->engines);
+    jobs_free(app->jobs);
+    callback_rules_free(app->callback_rules);
     data_free(app->data);
     mem_free(app);
 }

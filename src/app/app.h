@@ -15,14 +15,17 @@
 #include "app/data.h"
 #include "config/config.h"
 #include "engine/loader.h"
+#include "jobs/jobs.h"
 #include "serve/serve.h"
 #include "watch/recorder.h"
 
 struct app {
     struct engine_registry *engines;
     struct serve *serve;
-    struct data *data;         /* nothing is open before data_start or data_open */
-    struct recorder *recorder; /* NULL if nothing is kept */
+    struct data *data; /* nothing is open before data_start or data_open */
+    struct jobs *jobs; /* attached by whoever opens the data */
+    struct callback_rules *callback_rules;
+    struct recorder *recorder;                     /* NULL if nothing is kept */
     struct str redact[PRIVACY_REDACT_GENERAL_MAX]; /* of record.redact */
     uint32_t thread_count; /* loop threads, and so lanes: the setting, or one per processor */
 };

@@ -55,6 +55,13 @@ void answer_response(struct server_thread *thread, struct http_exchange *exchang
         http_respond(exchange, response);
 }
 
+void answer_stream_start(struct server_thread *thread, struct http_exchange *exchange,
+                         const struct http_response *response)
+{
+    note(thread, exchange, response->status);
+    http_stream_start(exchange, response);
+}
+
 void answer_json(struct server_thread *thread, struct http_exchange *exchange, struct str body)
 {
     if (UNLIKELY(http_exchange_header(exchange, HTTP_HEADER_TRACEPARENT).data != NULL)) {

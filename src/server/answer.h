@@ -19,6 +19,10 @@ void answer_text(struct server_thread *thread, struct http_exchange *exchange, i
 void answer_response(struct server_thread *thread, struct http_exchange *exchange,
                      const struct http_response *response);
 
+/* The head of an answer that http_stream_write then fills. */
+void answer_stream_start(struct server_thread *thread, struct http_exchange *exchange,
+                         const struct http_response *response);
+
 /*
  * {"error": message} with the status' HTTP status; 503 carries Retry-After. Logged, once: as a
  * warning if it is the server's fault (5xx), else for information.

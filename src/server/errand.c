@@ -2,6 +2,7 @@
 #include "server/errand.h"
 
 #include "app/data.h"
+#include "jobs/jobs.h"
 
 static enum status check_data(const struct server_thread *thread, struct error *err)
 {
@@ -32,6 +33,16 @@ void *errand_new(struct server_thread *thread, struct http_exchange *exchange, s
     return errand;
 }
 
+void *errand_new_for_jobs(struct server_thread *thread, struct http_exchange *exchange, size_t size,
+                          struct error *err)
+{
+    void *errand = errand_new(thread, exchange, size, err);
+    if (!errand || (thread->options->jobs && jobs_are_attached(thread->options->jobs)))
+        return errand;
+    fail(err, STATUS_UNAVAILABLE, "the jobs' queues are being opened; try again");
+    return NULL;
+}
+
 static void receive(struct mail *mail)
 {
     struct errand *errand = CONTAINER_OF(mail, struct errand, mail);
@@ -57,4 +68,11 @@ void errand_end(struct errand *errand)
     errand->thread->errands--;
     errand->exchange->user = NULL;
     http_exchange_release(errand->exchange);
+}
+
+enum status errand_check_id(struct str id, struct error *err)
+{
+    if (record_id_is_valid(id)) return STATUS_OK;
+    return fail(err, STATUS_NOT_FOUND, "there is no job '%.*s'", (int)MIN(id.size, (size_t)64),
+                id.data);
 }

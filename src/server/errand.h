@@ -39,6 +39,10 @@ struct errand {
 void *errand_new(struct server_thread *thread, struct http_exchange *exchange, size_t size,
                  struct error *err) FALLIBLE;
 
+/* The same for what asks thread->options->jobs. */
+void *errand_new_for_jobs(struct server_thread *thread, struct http_exchange *exchange, size_t size,
+                          struct error *err) FALLIBLE;
+
 /* Holds the exchange. */
 void errand_begin(struct errand *errand, errand_function *returned);
 
@@ -46,5 +50,8 @@ void errand_begin(struct errand *errand, errand_function *returned);
 void errand_return(struct errand *errand);
 
 void errand_end(struct errand *errand);
+
+/* NOT_FOUND for a text that is no id of a record. */
+enum status errand_check_id(struct str id, struct error *err) FALLIBLE;
 
 #endif

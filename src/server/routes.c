@@ -3,6 +3,7 @@
 
 #include "protocol/oip_binary.h"
 #include "server/answer.h"
+#include "server/routes_jobs.h"
 #include "server/routes_sqs.h"
 
 #define LITERAL ROUTE_LITERAL
@@ -46,6 +47,18 @@ static const struct route table[] = {
      {LITERAL("/v2/models/"), LITERAL("/versions/"), LITERAL("/stats")},
      "statistics",
      model_handle_statistics},
+    {ROUTE_POST, {LITERAL("/v2/models/"), LITERAL("/jobs")}, "job submit", jobs_handle_submit},
+    {ROUTE_POST,
+     {LITERAL("/v2/models/"), LITERAL("/versions/"), LITERAL("/jobs")},
+     "job submit",
+     jobs_handle_submit},
+    {ROUTE_GET, {LITERAL("/v2/jobs")}, "jobs", jobs_handle_list},
+    {ROUTE_GET, {LITERAL("/v2/jobs/"), LITERAL("")}, "job", jobs_handle_get},
+    {ROUTE_DELETE, {LITERAL("/v2/jobs/"), LITERAL("")}, "job cancel", jobs_handle_cancel},
+    {ROUTE_GET, {LITERAL("/v2/jobs/"), LITERAL("/result")}, "job result", jobs_handle_result},
+    {ROUTE_GET, {LITERAL("/v2/jobs/"), LITERAL("/events")}, "job events", jobs_handle_events},
+    {ROUTE_POST, {LITERAL("/v2/jobs/"), LITERAL("/cancel")}, "job cancel", jobs_handle_cancel},
+    {ROUTE_POST, {LITERAL("/v2/jobs/"), LITERAL("/retry")}, "job retry", jobs_handle_retry},
     {ROUTE_POST, {LITERAL("/v2/repository/index")}, "index", repository_handle_index},
     {ROUTE_POST,
      {LITERAL("/v2/repository/models/"), LITERAL("/load")},

@@ -13,7 +13,9 @@
 #include "server/answer.h"
 #include "server/errand.h"
 #include "server/idempotency.h"
+#include "server/job_request.h"
 #include "server/routes.h"
+#include "server/routes_jobs.h"
 
 /* Bytes of binary outputs from which on an answer is not copied. */
 enum { BORROW_SIZE_MIN = 64 * 1024 };
@@ -186,6 +188,11 @@ static void run(struct server_thread *thread, struct http_exchange *exchange,
 static void handle(struct server_thread *thread, struct http_exchange *exchange,
                    const struct route_match *match, const struct face *face)
 {
+    struct str prefer = http_exchange_header(exchange, HTTP_HEADER_PREFER);
+    if (UNLIKELY(prefer.data != NULL) && job_request_prefers_async(prefer)) {
+        jobs_submit(thread, exchange, match, payload_face_of(face->type));
+        return;
+    }
     struct str key = http_exchange_header(exchange, HTTP_HEADER_IDEMPOTENCY_KEY);
     if (UNLIKELY(key.data) && idempotency_begin(thread, exchange, match, face, run)) return;
     run(thread, exchange, match, face, NULL);

@@ -21,12 +21,14 @@
 enum { SERVER_THREADS_MAX = SERVE_LANES_MAX };
 
 struct data;
+struct jobs;
 struct recorder;
 struct server;
 
 struct server_options {
     struct serve *serve;       /* borrowed, outlives the server */
     struct data *data;         /* the same: queues, jobs and results; NULL: there are none */
+    struct jobs *jobs;         /* the same */
     struct recorder *recorder; /* the same; NULL: no request is recorded */
     const char *name;          /* of GET /v2 */
     const char *address;       /* numeric IPv4 or IPv6 */

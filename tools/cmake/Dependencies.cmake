@@ -5,6 +5,7 @@ find_package(ZLIB REQUIRED)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(CURL REQUIRED libcurl)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(POSTGRES REQUIRED libpq)
 
@@ -26,7 +27,7 @@ endif()
 
 # Opened at run time by those who need it (base/library.h): linked, its twenty libraries would double the time to start.
 add_library(opened_libraries INTERFACE)
-target_include_directories(opened_libraries SYSTEM INTERFACE ${POSTGRES_INCLUDE_DIRS})
+target_include_directories(opened_libraries SYSTEM INTERFACE ${POSTGRES_INCLUDE_DIRS} ${CURL_INCLUDE_DIRS})
 
 set(SLIPWAY_CORE_DEPENDENCIES
     llhttp PkgConfig::CRYPTO PkgConfig::YAML PkgConfig::ZIP PkgConfig::SQLITE

@@ -1,0 +1,128 @@
+/* The data store, then the worker. */
+#include "cli/background.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/worker.h"
+
+#include <pthread.h>
+
+/* How often the end is looked for while the store is waited for; between tries of what failed. */
+enum { LOOK_MS = 50, AGAIN_MS = 2000 };
+
+struct background {
+    struct app *app;
+    const struct config *config;
+    bool works;
+    pthread_t thread;
+    bool started;
+    bool joined;
+    _Atomic bool ending;
+    struct worker *worker; /* the thread's until it has ended */
+};
+
+static struct worker_options worker_options_of(const struct background *background)
+{
+    const struct config *config = background->config;
+    return (struct worker_options){
+        .serve = background->app->serve,
+        .jobs = background->app->jobs,
+        .consume = config->queue_consume.items,
+        .consume_count = config->queue_consume.count,
+        .models = config->queue_models.items,
+        .model_count = config->queue_models.count,
+        .in_flight_max = (uint32_t)config->worker_in_flight_max,
+        .lease_max = (uint32_t)config->worker_lease_max,
+    };
+}
+
+/* False at the end. */
+static bool wait_for_data(struct background *background, struct data_parts *parts)
+{
+    struct error err;
+    while (!atomic_load(&background->ending))
+        if (data_wait(background->app->data, LOOK_MS * NS_PER_MS) &&
+            data_get(background->app->data, parts, &err) == STATUS_OK)
+            return parts->queues != NULL;
+    return false;
+}
+
+static enum status start_work(struct background *background, struct error *err)
+{
+    if (!background->works) return jobs_prepare(background->app->jobs, err);
+    struct worker_options options = worker_options_of(background);
+    return worker_start(&options, &background->worker, err);
+}
+
+static void pause_between(struct background *background)
+{
+    struct timespec pause = {0, LOOK_MS * (long)NS_PER_MS};
+    for (int waited = 0; waited < AGAIN_MS && !atomic_load(&background->ending); waited += LOOK_MS)
+        (void)nanosleep(&pause, NULL); /* interrupted: a shorter pause */
+}
+
+static void *background_run(void *context)
+{
+    struct background *background = context;
+    struct data_parts parts;
+    struct error err, told = {0};
+    if (!wait_for_data(background, &parts)) return NULL;
+    jobs_attach(background->app->jobs, parts.queues, parts.store);
+    while (!atomic_load(&background->ending)) {
+        if (start_work(background, &err) == STATUS_OK) return NULL;
+        if (strcmp(told.message, err.message) != 0)
+            log_error("jobs are not run", LOG_TEXT("error", err.message));
+        told = err;
+        pause_between(background);
+    }
+    return NULL;
+}
+
+enum status background_start(struct app *app, const struct config *config, bool works,
+                             struct background **ret_background, struct error *err)
+{
+    struct background *background = MEM_NEW(struct background);
+    background->app = app;
+    background->config = config;
+    background->works = works;
+    enum status status = data_start(app->data, err);
+    if (status == STATUS_OK && !data_is_off(app->data)) {
+        int problem = pthread_create(&background->thread, NULL, background_run, background);
+        background->started = problem == 0;
+        if (problem) status = fail_errno(err, problem, "starting the background thread");
+    }
+    if (status != STATUS_OK) {
+        background_stop(background);
+        return status;
+    }
+    *ret_background = background;
+    return STATUS_OK;
+}
+
+static void join(struct background *background)
+{
+    if (!background->started || background->joined) return;
+    atomic_store(&background->ending, true);
+    (void)pthread_join(background->thread, NULL);
+    background->joined = true;
+}
+
+void background_drain(struct background *background)
+{
+    if (!background) return;
+    join(background);
+    if (background->worker) worker_drain(background->worker);
+}
+
+bool background_wait(struct background *background, uint64_t timeout_ns)
+{
+    return !background || !background->worker || worker_wait(background->worker, timeout_ns);
+}
+
+void background_stop(struct background *background)
+{
+    if (!background) return;
+    join(background);
+    worker_stop(background->worker);
+    mem_free(background);
+}

@@ -1,0 +1,14 @@
+/* `slipway worker`: jobs and messages in a process of its own. */
+#include "cli/service.h"
+
+enum status cmd_worker(struct command_context *context, struct error *err)
+{
+    const struct config *config = context->config;
+    if (strcmp(config->data_url, "none") == 0)
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "nothing to work on: data.url is 'none'; give it the data.url of the servers");
+    /* Health and metrics where a port is asked for: on one machine with a server the default is
+     * taken. */
+    bool listens = config->origins[CONFIG_OPTION_http_port] != CONFIG_FROM_DEFAULT;
+    return service_run(context, listens, true, err);
+}

@@ -1,0 +1,33 @@
+/*
+ * How a job is to be run, as a request says it: by header, by query, or in a JSON wrapper around
+ * the inference's own body. Later ones are stronger.
+ *
+ *   Slipway-Group: g            ?group=g          {"request": {...}, "group": "g"}
+ *   Slipway-Delay: 10s          ?delay=10s        "delay": "10s" or seconds
+ *   Slipway-Start-At: ...       ?start_at=        "start_at": 2026-01-02T03:04:05Z or seconds since
+ * 1970 Slipway-Ttl: 1h             ?ttl=             "ttl" Slipway-Expires-At: ...     ?expires_at=
+ * "expires_at" Slipway-Priority: 0-9       ?priority=        "priority" Slipway-Callback: https://
+ * ?callback=        "callback" Idempotency-Key: k                            "idempotency_key"
+ */
+#ifndef SERVER_JOB_REQUEST_H
+#define SERVER_JOB_REQUEST_H
+
+#include "jobs/jobs.h"
+#include "net/http.h"
+
+/*
+ * Fills group, priority, start, expiry, callback, key, request and trace id of the record, and
+ * *body: the inference's own body, which is the exchange's unless it is a wrapper. Texts are views
+ * of the exchange. INVALID_ARGUMENT names what is wrong.
+ */
+enum status job_request_read(struct http_exchange *exchange, bool may_be_wrapped, uint64_t now_ms,
+                             struct record *record, struct str *ret_body,
+                             struct error *err) FALLIBLE;
+
+/* True if a `Prefer` header asks for an answer before the work is done (RFC 7240). */
+bool job_request_prefers_async(struct str prefer);
+
+/* "2026-01-02T03:04:05.678Z", or seconds since 1970 with at most three decimals. False: neither. */
+bool job_time_read(struct str text, uint64_t *ret_ms) FALLIBLE;
+
+#endif
