@@ -118,6 +118,7 @@ struct selection {
     int64_t rows_max;
     uint32_t count_max;
     bool only_counting; /* leave the calls where they are */
+    bool apart;         /* each call runs alone: shapes do not matter */
 
     int64_t rows;
     uint32_t count;
@@ -147,7 +148,7 @@ static void consider(struct selection *selection, struct batch_item *item,
     int64_t rows = rows_of(selection->queue, item);
     if (selection->count == 0) {
         selection->shape_key = item->shape_key;
-    } else if (item->shape_key != selection->shape_key) {
+    } else if (!selection->apart && item->shape_key != selection->shape_key) {
         selection->skipped++;
         return;
     } else if (rows > selection->rows_max - selection->rows) {
@@ -219,13 +220,30 @@ static uint32_t decide(const struct selection *counted, uint64_t *ret_wake_ns)
     return 0;
 }
 
+static void taken_init(struct batch_taken *taken)
+{
+    *taken = (struct batch_taken){.wake_ns = UINT64_MAX};
+    list_init(&taken->items);
+    list_init(&taken->expired);
+}
+
+void batch_queue_take_singles(struct batch_queue *queue, uint64_t now_ns, uint32_t count_max,
+                              struct batch_taken *ret_taken)
+{
+    assert(queue->policy->rows_max == 0 && count_max > 0);
+    struct selection selection = {.queue = queue,
+                                  .now_ns = now_ns,
+                                  .rows_max = INT64_MAX,
+                                  .count_max = count_max,
+                                  .apart = true};
+    taken_init(ret_taken);
+    select_calls(&selection, ret_taken);
+    ret_taken->count = selection.count;
+}
+
 void batch_queue_take(struct batch_queue *queue, uint64_t now_ns, struct batch_taken *ret_taken)
 {
-    list_init(&ret_taken->items);
-    list_init(&ret_taken->expired);
-    ret_taken->rows = 0;
-    ret_taken->count = 0;
-    ret_taken->wake_ns = UINT64_MAX;
+    taken_init(ret_taken);
     const struct batch_policy *policy = queue->policy;
     struct selection selection = {.queue = queue,
                                   .now_ns = now_ns,

@@ -105,6 +105,13 @@ void batch_queue_drain(struct batch_queue *queue, struct list *items);
 /* Forms the next batch. Overwrites *ret_taken. */
 void batch_queue_take(struct batch_queue *queue, uint64_t now_ns, struct batch_taken *ret_taken);
 
+/*
+ * Of a model that is not batchable: up to `count_max` calls of any shapes, each of which runs
+ * alone. Overwrites *ret_taken; its `rows` says nothing.
+ */
+void batch_queue_take_singles(struct batch_queue *queue, uint64_t now_ns, uint32_t count_max,
+                              struct batch_taken *ret_taken);
+
 /* True if the time-out has passed and the call is to be answered, not delayed. */
 bool batch_item_is_rejected(const struct batch_queue *queue, const struct batch_item *item,
                             uint64_t now_ns);

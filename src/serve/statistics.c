@@ -48,22 +48,23 @@ void statistics_free(struct statistics *statistics)
 void statistics_add_execution(struct statistics *statistics,
                               const struct statistics_execution *execution)
 {
-    assert(execution->calls > 0);
-    counter_add(&statistics->execution_count, 1);
-    counter_add(&statistics->inference_count, execution->rows);
+    uint64_t times = execution->times;
+    assert(execution->calls > 0 && times > 0);
+    counter_add(&statistics->execution_count, times);
+    counter_add(&statistics->inference_count, times * execution->rows);
     counter_set(&statistics->last_inference_ms, execution->wall_ms);
     /* As in Triton: each call of a batch was in it for all of the batch's time. */
-    uint64_t calls = execution->calls;
+    uint64_t calls = times * execution->calls;
     statistics_duration_add(&statistics->compute_input, calls, execution->input_ns * calls);
     statistics_duration_add(&statistics->compute_infer, calls, execution->infer_ns * calls);
     statistics_duration_add(&statistics->compute_output, calls, execution->output_ns * calls);
     histogram_add(&statistics->compute_time, execution->infer_ns, calls);
     size_t size = (size_t)MAX(UINT64_C(1), MIN(execution->rows, statistics->batch_count));
     struct statistics_batch *batch = &statistics->batches[size - 1];
-    counter_add(&batch->count, 1);
-    counter_add(&batch->compute_input_ns, execution->input_ns);
-    counter_add(&batch->compute_infer_ns, execution->infer_ns);
-    counter_add(&batch->compute_output_ns, execution->output_ns);
+    counter_add(&batch->count, times);
+    counter_add(&batch->compute_input_ns, times * execution->input_ns);
+    counter_add(&batch->compute_infer_ns, times * execution->infer_ns);
+    counter_add(&batch->compute_output_ns, times * execution->output_ns);
 }
 
 void statistics_add_failure(struct statistics *statistics, uint64_t total_ns)

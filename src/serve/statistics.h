@@ -125,6 +125,7 @@ static inline void statistics_duration_add(struct statistics_duration *duration,
 
 /* One engine call of `rows` rows for `calls` calls; times are of the whole batch. */
 struct statistics_execution {
+    uint64_t times; /* so many executions like this one */
     uint64_t rows;
     uint64_t calls;
     uint64_t input_ns;

@@ -301,7 +301,8 @@ static void count_execution(struct serve_model *model, const struct outcome *out
 {
     if (outcome->status != STATUS_OK) return;
     uint64_t infer_from_ns = gathered_ns ? gathered_ns : outcome->start_ns;
-    struct statistics_execution execution = {.rows = (uint64_t)outcome->rows,
+    struct statistics_execution execution = {.times = 1,
+                                             .rows = (uint64_t)outcome->rows,
                                              .calls = calls,
                                              .input_ns = infer_from_ns - outcome->start_ns,
                                              .infer_ns = outcome->end_ns - infer_from_ns,
@@ -365,11 +366,32 @@ static void execute_singles(struct serve_lane *lane, struct serve_model *model,
     }
 }
 
+/* Neighbours of as many rows are counted at once: each took the same share of the time. */
+static void count_singles(struct serve_model *model, const struct singles *singles,
+                          uint64_t each_ns)
+{
+    uint64_t wall_ms = clock_wall_ns() / NS_PER_MS;
+    for (size_t i = 0, next; i < singles->count; i = next) {
+        int64_t rows = singles->calls[i]->item.rows;
+        for (next = i; next < singles->count; next++)
+            if (singles->statuses[next] != STATUS_OK || singles->calls[next]->item.rows != rows)
+                break;
+        struct statistics_execution execution = {.times = next - i,
+                                                 .rows = (uint64_t)rows,
+                                                 .calls = 1,
+                                                 .infer_ns = each_ns,
+                                                 .wall_ms = wall_ms};
+        if (next > i) statistics_add_execution(model->statistics, &execution);
+        next += next == i; /* a failure is no execution */
+    }
+}
+
 static void answer_singles(struct serve_lane *lane, struct serve_model *model,
                            struct singles *singles, uint64_t start_ns)
 {
     uint64_t end_ns = clock_monotonic_ns();
     uint64_t each_ns = (end_ns - start_ns) / singles->count;
+    count_singles(model, singles, each_ns);
     for (size_t i = 0; i < singles->count; i++) {
         struct outcome outcome = {.status = singles->statuses[i],
                                   .error = &singles->errors[i],
@@ -380,7 +402,6 @@ static void answer_singles(struct serve_lane *lane, struct serve_model *model,
         show_result(lane, &singles->results[i]);
         if (!answer(lane, singles->calls[i], &outcome)) singles->calls[i] = NULL;
         end_result(lane, &outcome, &singles->results[i], NULL);
-        count_execution(model, &outcome, 1, 0, outcome.end_ns);
     }
     uint64_t done_ns = clock_monotonic_ns();
     observe_inline(lane, model, each_ns, end_ns - start_ns, done_ns);
@@ -418,16 +439,11 @@ static void reject_expired(struct serve_lane *lane, struct batch_taken *taken)
 /* Takes up to SINGLES_MAX calls of a model that is not batchable. */
 static void run_some_singles(struct serve_lane *lane, struct serve_model *model, uint64_t now_ns)
 {
-    struct list calls;
-    list_init(&calls);
-    for (size_t i = 0; i < SINGLES_MAX && model->queue.count > 0; i++) {
-        struct batch_taken taken;
-        batch_queue_take(&model->queue, now_ns, &taken);
-        mark_running(&taken.items);
-        list_move_all(&calls, &taken.items);
-        reject_expired(lane, &taken);
-    }
-    run_singles(lane, model, &calls);
+    struct batch_taken taken;
+    batch_queue_take_singles(&model->queue, now_ns, SINGLES_MAX, &taken);
+    mark_running(&taken.items);
+    reject_expired(lane, &taken);
+    run_singles(lane, model, &taken.items);
 }
 
 /* Until nothing waits or the turn's share is used up; what is left comes in the next turn. */

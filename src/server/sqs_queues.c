@@ -63,7 +63,8 @@ static bool names_dead_letter(const struct sqs_job *job)
 static enum status check_dead_letter(const struct sqs_job *job, struct sqs_failure *failure)
 {
     const struct sqs_pair *pair = find_pair(&job->request.attributes, STR("RedrivePolicy"));
-    if (pair && job->outcome.status == STATUS_NOT_FOUND)
+    assert(pair); /* names_dead_letter has found it */
+    if (job->outcome.status == STATUS_NOT_FOUND)
         return sqs_fail_value(failure, pair->value, "RedrivePolicy",
                               "Dead letter target does not exist.");
     TRY(sqs_check_outcome(job, failure));

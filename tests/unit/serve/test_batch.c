@@ -75,6 +75,40 @@ TEST(what_is_not_batchable_goes_alone)
     EXPECT_TEXT(ids(&taken.items), "0");
 }
 
+TEST(several_that_go_alone_are_taken_at_once)
+{
+    struct batch_policy policy;
+    batch_policy_init(&policy, 0, 0);
+    struct batch_queue queue;
+    batch_queue_init(&queue, &policy);
+    for (int i = 0; i < 5; i++)
+        EXPECT(batch_queue_add(&queue, &new_call(i, 7, (uint64_t)i / 2)->item, 10));
+    struct batch_taken taken;
+    batch_queue_take_singles(&queue, 10, 3, &taken);
+    EXPECT_TEXT(ids(&taken.items), "0 1 2");
+    EXPECT_INT(taken.count, 3);
+    EXPECT_INT(queue.count, 2);
+    batch_queue_take_singles(&queue, 10, 3, &taken);
+    EXPECT_TEXT(ids(&taken.items), "3 4");
+    batch_queue_take_singles(&queue, 10, 3, &taken);
+    EXPECT_INT(taken.count, 0);
+}
+
+TEST(what_goes_alone_expires_as_any)
+{
+    struct batch_policy policy;
+    batch_policy_init(&policy, 0, 0);
+    policy.timeout_default_us = 1;
+    struct batch_queue queue;
+    batch_queue_init(&queue, &policy);
+    add(&queue, 0, 1, 10);
+    add(&queue, 1, 1, 10 + 1000);
+    struct batch_taken taken;
+    batch_queue_take_singles(&queue, 10 + 1000, 3, &taken);
+    EXPECT_TEXT(ids(&taken.items), "1");
+    EXPECT_TEXT(ids(&taken.expired), "0");
+}
+
 TEST(shapes_do_not_mix_and_nobody_starves)
 {
     struct batch_policy policy;

@@ -26,8 +26,13 @@ TEST(every_power_of_two_is_a_bound)
 TEST(lanes_add_up)
 {
     struct statistics *one = statistics_new(8), *two = statistics_new(8);
-    struct statistics_execution execution = {
-        .rows = 3, .calls = 2, .input_ns = 10, .infer_ns = 2000, .output_ns = 5, .wall_ms = 7};
+    struct statistics_execution execution = {.times = 1,
+                                             .rows = 3,
+                                             .calls = 2,
+                                             .input_ns = 10,
+                                             .infer_ns = 2000,
+                                             .output_ns = 5,
+                                             .wall_ms = 7};
     statistics_add_execution(one, &execution);
     statistics_add_success(one, 1, 100, 3000);
     statistics_add_success(one, 1, 200, 3000);
@@ -54,6 +59,37 @@ TEST(lanes_add_up)
     statistics_snapshot_clear(&snapshot);
     statistics_free(one);
     statistics_free(two);
+}
+
+TEST(executions_that_are_alike_count_as_each_for_itself)
+{
+    struct statistics *once = statistics_new(8), *each = statistics_new(8);
+    struct statistics_execution execution = {.times = 3,
+                                             .rows = 2,
+                                             .calls = 2,
+                                             .input_ns = 1,
+                                             .infer_ns = 2000,
+                                             .output_ns = 5,
+                                             .wall_ms = 7};
+    statistics_add_execution(once, &execution);
+    execution.times = 1;
+    for (int i = 0; i < 3; i++) statistics_add_execution(each, &execution);
+    struct statistics_snapshot a = {0}, b = {0};
+    statistics_read(&a, once);
+    statistics_read(&b, each);
+    EXPECT_INT(a.execution_count, 3);
+    EXPECT_INT(a.execution_count, b.execution_count);
+    EXPECT_INT(a.inference_count, b.inference_count);
+    EXPECT_INT(a.compute_input.ns, b.compute_input.ns);
+    EXPECT_INT(a.compute_infer.count, b.compute_infer.count);
+    EXPECT_INT(a.compute_output.ns, b.compute_output.ns);
+    EXPECT_INT(a.compute_time.count, b.compute_time.count);
+    EXPECT_INT(a.batches[1].count, b.batches[1].count);
+    EXPECT_INT(a.batches[1].compute_infer_ns, b.batches[1].compute_infer_ns);
+    statistics_snapshot_clear(&a);
+    statistics_snapshot_clear(&b);
+    statistics_free(once);
+    statistics_free(each);
 }
 
 TEST(quantiles_lie_within_a_bucket_of_the_truth)
