@@ -9,9 +9,12 @@ work=$(mktemp -d /tmp/slipway-bench.XXXXXX)
 server_core=0 client_core=1
 if [ "$(nproc)" -lt 2 ]; then client_core=0; fi
 children=()
-# With no child, kill is a usage error, and an error in the trap would be the script's own exit status.
+# Each with its group, if it leads one: some servers are started by a script that does not pass signals on.
 end_children() {
-    if [ ${#children[@]} -gt 0 ]; then kill "${children[@]}" 2>/dev/null || true; fi
+    local child
+    for child in "${children[@]+"${children[@]}"}"; do
+        kill -- "-$child" 2>/dev/null || kill "$child" 2>/dev/null || true
+    done
     wait 2>/dev/null || true
     rm -rf "$work"
 }
@@ -39,7 +42,7 @@ wait_for() {
 start() {
     local name=$1
     shift
-    taskset -c $server_core "$@" >"$work/$name.log" 2>&1 &
+    setsid taskset -c $server_core "$@" >"$work/$name.log" 2>&1 &
     pid=$!
     children+=("$pid")
 }
