@@ -6,8 +6,11 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "config/environment.h"
+#include "db/postgres.h"
 #include "db/sqlite.h"
+#include "queue/queue_postgres.h"
 #include "queue/queue_sqlite.h"
+#include "store/store_postgres.h"
 #include "store/store_sqlite.h"
 
 #include <errno.h>
@@ -105,6 +108,15 @@ static enum status open_sqlite(const struct config *config, const char *url, boo
                                 ret_database, err);
 }
 
+static enum status open_postgres(const struct config *config, const char *url,
+                                 bool must_exist UNUSED, struct database **ret_database,
+                                 struct error *err)
+{
+    const struct database_options options = {.writer_count = (uint32_t)config->data_connections,
+                                             .reader_count = 2};
+    return postgres_database_open(url, &options, ret_database, err);
+}
+
 #define PREFIX(text)                                                                               \
     {                                                                                              \
         "" text, sizeof(text) - 1                                                                  \
@@ -117,6 +129,12 @@ static const struct data_kind kinds[] = {
      store_sqlite_new,
      sqlite_backup,
      sqlite_check},
+    {{PREFIX("postgres://"), PREFIX("postgresql://")},
+     open_postgres,
+     queue_postgres_new,
+     store_postgres_new,
+     NULL,
+     NULL},
 };
 
 static bool is_off(const char *url)
@@ -249,7 +267,8 @@ static enum status refuse(struct data *data, struct error *err)
 
 enum status data_get(struct data *data, struct data_parts *ret_parts, struct error *err)
 {
-    if (!atomic_load_explicit(&data->open, memory_order_acquire)) return error_failed(refuse(data, err));
+    if (!atomic_load_explicit(&data->open, memory_order_acquire))
+        return error_failed(refuse(data, err));
     *ret_parts = data->parts;
     return STATUS_OK;
 }

@@ -10,7 +10,7 @@ static const struct migration migrations[] = {
 #include "migrations/queue_postgres.inc"
 };
 
-const char queue_channel[] = "slipway_queue";
+const char postgres_queue_channel[] = "slipway_queue";
 
 enum { TRANSACTION_ARENA_MAX = 64 << 20 };
 
@@ -71,7 +71,7 @@ static enum status transaction_run(struct postgres_hook *hook, struct database_s
                                       postgres_int((int64_t)session->now_ms)};
     TRY(postgres_query(session, groups_sql, values, COUNT_OF(values), &r, err));
     for (int i = 0; i < postgres_rows(r); i++)
-        postgres_notify(session, queue_channel, postgres_text_at(r, i, 0));
+        postgres_notify(session, postgres_queue_channel, postgres_text_at(r, i, 0));
     return STATUS_OK;
 }
 
@@ -83,7 +83,8 @@ static void transaction_end(struct postgres_hook *hook)
     mem_free(t);
 }
 
-struct transaction *transaction_of(struct postgres_queues *queues, struct database_session *session)
+struct transaction *postgres_transaction(struct postgres_queues *queues,
+                                         struct database_session *session)
 {
     struct postgres_hook *hook = postgres_hook_find(session, queues);
     if (hook) return CONTAINER_OF(hook, struct transaction, hook);
@@ -96,7 +97,7 @@ struct transaction *transaction_of(struct postgres_queues *queues, struct databa
     return t;
 }
 
-void group_changed(struct transaction *t, int64_t queue, struct str group)
+void postgres_group_changed(struct transaction *t, int64_t queue, struct str group)
 {
     if (t->changed_count == t->changed_capacity) {
         changed_sort(t);
@@ -180,14 +181,14 @@ void postgres_entry_count(struct database_session *session, int64_t queue, enum 
     postgres_count(session, name, change);
 }
 
-void queue_notify(struct database_session *session, const struct queue_entry *entry)
+void postgres_queue_notify(struct database_session *session, const struct queue_entry *entry)
 {
-    postgres_notify(session, queue_channel, str_of(entry->name));
+    postgres_notify(session, postgres_queue_channel, str_of(entry->name));
 }
 
 /* --- stripes ---------------------------------------------------------------------------------- */
 
-unsigned stripe_of(struct str group)
+unsigned postgres_stripe(struct str group)
 {
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < group.size; i++) hash = (hash ^ (uint8_t)group.data[i]) * 16777619u;
@@ -248,8 +249,8 @@ static enum status wait_keys(struct transaction *t, struct database_session *ses
     return STATUS_OK;
 }
 
-enum status stripes_lock(struct transaction *t, struct database_session *session,
-                         const unsigned *stripes, size_t count, struct error *err)
+enum status postgres_stripes_lock(struct transaction *t, struct database_session *session,
+                                  const unsigned *stripes, size_t count, struct error *err)
 {
     int64_t keys[STRIPES];
     size_t wanted = wanted_keys(t, stripes, count, keys);
@@ -261,8 +262,9 @@ enum status stripes_lock(struct transaction *t, struct database_session *session
     return fail(err, STATUS_ABORTED, "others are at work on the same message groups; try again");
 }
 
-enum status stripes_try(struct transaction *t, struct database_session *session,
-                        const unsigned *stripes, size_t count, bool *ret_held, struct error *err)
+enum status postgres_stripes_try(struct transaction *t, struct database_session *session,
+                                 const unsigned *stripes, size_t count, bool *ret_held,
+                                 struct error *err)
 {
     int64_t keys[STRIPES];
     size_t wanted = wanted_keys(t, stripes, count, keys);
@@ -273,7 +275,7 @@ enum status stripes_try(struct transaction *t, struct database_session *session,
 
 /* --- chance ----------------------------------------------------------------------------------- */
 
-uint64_t random_number(void)
+uint64_t postgres_chance(void)
 {
     static _Thread_local struct prng prng;
     static _Thread_local bool seeded;
@@ -282,10 +284,10 @@ uint64_t random_number(void)
     return prng_u64(&prng);
 }
 
-void random_uuid(char text[UUID_SIZE + 1])
+void postgres_uuid(char text[UUID_SIZE + 1])
 {
-    uint64_t high = (random_number() & ~UINT64_C(0xf000)) | 0x4000,
-             low = (random_number() & ~(UINT64_C(3) << 62)) | UINT64_C(2) << 62;
+    uint64_t high = (postgres_chance() & ~UINT64_C(0xf000)) | 0x4000,
+             low = (postgres_chance() & ~(UINT64_C(3) << 62)) | UINT64_C(2) << 62;
     (void)snprintf(text, UUID_SIZE + 1, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
                    (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff),
                    (unsigned)(low >> 48), (unsigned long long)(low & 0xffffffffffff));
@@ -323,7 +325,7 @@ static enum status run(struct queue_store *base, struct database_session *sessio
 {
     struct postgres_queues *queues = CONTAINER_OF(base, struct postgres_queues, base);
     struct operation operation = {.queues = queues,
-                                  .transaction = transaction_of(queues, session),
+                                  .transaction = postgres_transaction(queues, session),
                                   .session = session,
                                   .call = call};
     assert((size_t)call->operation < COUNT_OF(operations));
@@ -341,7 +343,7 @@ static enum status next_due(struct queue_store *base, struct database_session *s
     struct postgres_queues *queues = CONTAINER_OF(base, struct postgres_queues, base);
     struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
     struct queue_entry *entry;
-    TRY(postgres_entry_find(transaction_of(queues, session), session, queue, &entry, err));
+    TRY(postgres_entry_find(postgres_transaction(queues, session), session, queue, &entry, err));
     struct postgres_value values[] = {postgres_int(entry->id),
                                       postgres_int((int64_t)session->now_ms)};
     TRY(postgres_query(session,
@@ -366,7 +368,7 @@ static void close_queues(struct queue_store *base)
 
 static void ending(struct queue_store *base)
 {
-    postgres_unlisten(base->database, queue_channel);
+    postgres_unlisten(base->database, postgres_queue_channel);
 }
 
 static const struct queue_ops ops = {
@@ -384,7 +386,7 @@ enum status queue_postgres_new(struct database *database, struct queue_store **r
     TRY(migrate(database, "queue", migrations, COUNT_OF(migrations), err));
     struct postgres_queues *queues = MEM_NEW(struct postgres_queues);
     queue_store_init(&queues->base, &ops, database);
-    enum status status = postgres_listen(database, queue_channel, heard, queues, err);
+    enum status status = postgres_listen(database, postgres_queue_channel, heard, queues, err);
     if (status != STATUS_OK) {
         queue_store_free(&queues->base);
         return status;

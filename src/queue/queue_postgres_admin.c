@@ -211,7 +211,7 @@ static enum status delay_again(struct operation *operation, uint32_t delay_s, st
 {
     unsigned stripes[STRIPES];
     for (unsigned i = 0; i < STRIPES; i++) stripes[i] = i;
-    TRY(stripes_lock(operation->transaction, operation->session, stripes, STRIPES, err));
+    TRY(postgres_stripes_lock(operation->transaction, operation->session, stripes, STRIPES, err));
     struct postgres_value values[] = {postgres_int((int64_t)delay_s * 1000),
                                       postgres_int(operation->entry->id)};
     operation->wrote = true;
@@ -245,7 +245,7 @@ enum status postgres_queue_configure(struct operation *operation, struct error *
                          " max_receive_count, dead_letter, redrive_allow, other, modified_ms) ="
                          " (" SETTINGS_PARAMETERS ", $14::bigint) WHERE id = $15::bigint",
                          values, COUNT_OF(values), NULL, err));
-    queue_notify(operation->session, entry); /* what was delayed may be due */
+    postgres_queue_notify(operation->session, entry); /* what was delayed may be due */
     postgres_entry_forget(operation->transaction, operation->call->queue);
     return STATUS_OK;
 }

@@ -84,7 +84,7 @@ enum status postgres_move_start(struct operation *operation, struct error *err)
     (void)snprintf(name, sizeof name, "queue.%lld.%d", (long long)operation->entry->id,
                    MESSAGE_READY);
     TRY(postgres_count_read(operation->session, name, &visible, err));
-    random_uuid(handle);
+    postgres_uuid(handle);
     move->handle = arena_try_copy(operation->call->arena, (struct str){handle, UUID_SIZE});
     if (!move->handle.data) return no_memory(err);
     move->state = "RUNNING";
@@ -165,7 +165,7 @@ static enum status move_message(struct operation *operation, const struct queue_
                                 const struct message_row *row, struct error *err)
 {
     char id[UUID_SIZE + 1];
-    random_uuid(id);
+    postgres_uuid(id);
     struct postgres_value values[] = {postgres_int(row->sequence), postgres_int(to->id),
                                       postgres_text_value(str_of(id)),
                                       postgres_int((int64_t)operation->session->now_ms)};
@@ -181,11 +181,11 @@ static enum status move_message(struct operation *operation, const struct queue_
     postgres_entry_count(operation->session, operation->entry->id, row->state, -1);
     postgres_entry_count(operation->session, to->id, MESSAGE_READY, 1);
     if (!row->ordered) {
-        queue_notify(operation->session, to);
+        postgres_queue_notify(operation->session, to);
         return STATUS_OK;
     }
-    group_changed(operation->transaction, operation->entry->id, row->group);
-    group_changed(operation->transaction, to->id, row->group);
+    postgres_group_changed(operation->transaction, operation->entry->id, row->group);
+    postgres_group_changed(operation->transaction, to->id, row->group);
     return STATUS_OK;
 }
 
@@ -217,8 +217,8 @@ static enum status lock_letters(struct operation *operation, const struct postgr
 {
     unsigned stripes[MOVE_STEP];
     size_t count = MIN((size_t)postgres_rows(r), (size_t)MOVE_STEP);
-    for (size_t i = 0; i < count; i++) stripes[i] = stripe_of(postgres_text_at(r, (int)i, 9));
-    return stripes_lock(operation->transaction, operation->session, stripes, count, err);
+    for (size_t i = 0; i < count; i++) stripes[i] = postgres_stripe(postgres_text_at(r, (int)i, 9));
+    return postgres_stripes_lock(operation->transaction, operation->session, stripes, count, err);
 }
 
 static enum status move_letters(struct operation *operation, struct queue_move *move,
@@ -236,10 +236,11 @@ static enum status move_letters(struct operation *operation, struct queue_move *
     }
     for (int i = 0; i < postgres_rows(r); i++) {
         struct message_row row;
-        message_row_read(r, i, &row);
-        bool held = !row.ordered || (operation->transaction->held[stripe_of(row.group) / 64] >>
-                                         (stripe_of(row.group) % 64) &
-                                     1);
+        postgres_message_read(r, i, &row);
+        bool held =
+            !row.ordered || (operation->transaction->held[postgres_stripe(row.group) / 64] >>
+                                 (postgres_stripe(row.group) % 64) &
+                             1);
         if (!held || row.hidden_until > operation->session->now_ms) continue;
         TRY(find_destination(operation, move, &row, &to, err));
         TRY(move_message(operation, to, &row, err));
@@ -359,12 +360,13 @@ static enum status delete_swept(struct operation *operation, const struct postgr
     int64_t sequence = postgres_int_at(r, row, 0);
     bool held = true;
     if (postgres_int_at(r, row, 2)) {
-        unsigned stripe = stripe_of(postgres_text_at(r, row, 3));
-        TRY(stripes_try(operation->transaction, operation->session, &stripe, 1, &held, err));
+        unsigned stripe = postgres_stripe(postgres_text_at(r, row, 3));
+        TRY(postgres_stripes_try(operation->transaction, operation->session, &stripe, 1, &held,
+                                 err));
     }
     *ret_deleted = held;
     if (!held) return STATUS_OK;
-    return messages_delete(operation, postgres_int_at(r, row, 1), &sequence, 1, err);
+    return postgres_messages_delete(operation, postgres_int_at(r, row, 1), &sequence, 1, err);
 }
 
 /* Goes through all messages again and again, a few rows at a time. */
@@ -403,7 +405,7 @@ enum status postgres_maintain(struct queue_store *base, struct database_session 
 {
     struct postgres_queues *queues = CONTAINER_OF(base, struct postgres_queues, base);
     struct operation operation = {
-        .queues = queues, .transaction = transaction_of(queues, session), .session = session};
+        .queues = queues, .transaction = postgres_transaction(queues, session), .session = session};
     bool locked;
     *ret_more = false;
     TRY(lock_care(session, &locked, err));

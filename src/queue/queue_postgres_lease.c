@@ -101,8 +101,8 @@ static enum status count_in_flight(struct operation *operation, int64_t *ret_cou
  * looks. */
 static void choose(struct leasing *leasing, const struct message_row *row)
 {
-    uint64_t lease = random_number() >> 1;
-    if (row->ordered) lease = (lease & ~(uint64_t)(STRIPES - 1)) | stripe_of(row->group);
+    uint64_t lease = postgres_chance() >> 1;
+    if (row->ordered) lease = (lease & ~(uint64_t)(STRIPES - 1)) | postgres_stripe(row->group);
     leasing->leases[leasing->chosen_count] = (int64_t)lease;
     leasing->chosen[leasing->chosen_count++] = row->sequence;
     leasing->before[row->state]++;
@@ -121,7 +121,7 @@ static enum status judge(struct leasing *leasing, const struct message_row *row,
     }
     uint32_t receives_max = entry->settings.max_receive_count;
     if (receives_max > 0 && row->receive_count >= receives_max)
-        TRY(message_bury(operation, entry, row, &moved, err));
+        TRY(postgres_message_bury(operation, entry, row, &moved, err));
     if (!moved) choose(leasing, row);
     return STATUS_OK;
 }
@@ -131,8 +131,8 @@ static enum status delete_gone(struct leasing *leasing, struct error *err)
     size_t count = leasing->gone_count;
     leasing->gone_count = 0;
     if (count == 0) return STATUS_OK;
-    return messages_delete(leasing->operation, leasing->operation->entry->id, leasing->gone, count,
-                           err);
+    return postgres_messages_delete(leasing->operation, leasing->operation->entry->id,
+                                    leasing->gone, count, err);
 }
 
 /* --- standard queues -------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ static enum status choose_plain(struct leasing *leasing, struct error *err)
         TRY(postgres_query(operation->session, ready_sql, values, COUNT_OF(values), &r, err));
         for (int i = 0; i < postgres_rows(r); i++) {
             struct message_row row;
-            message_row_read(r, i, &row);
+            postgres_message_read(r, i, &row);
             priority = postgres_int_at(r, i, 11);
             sequence = row.sequence;
             TRY(judge(leasing, &row, err));
@@ -208,8 +208,9 @@ static enum status candidates_next(struct leasing *leasing, struct candidates *c
         postgres_int(candidates->ready_ms), postgres_int(candidates->head), postgres_int(wanted)};
     TRY(postgres_query(operation->session, candidates_sql, values, COUNT_OF(values), &r, err));
     size_t found = (size_t)postgres_rows(r);
-    for (size_t i = 0; i < found; i++) stripes[i] = stripe_of(postgres_text_at(r, (int)i, 0));
-    TRY(stripes_try(operation->transaction, operation->session, stripes, found, held, err));
+    for (size_t i = 0; i < found; i++) stripes[i] = postgres_stripe(postgres_text_at(r, (int)i, 0));
+    TRY(postgres_stripes_try(operation->transaction, operation->session, stripes, found, held,
+                             err));
     candidates->count = 0;
     candidates->exhausted = (int64_t)found < wanted;
     for (size_t i = 0; i < found; i++) {
@@ -242,10 +243,10 @@ static enum status choose_prefixes(struct leasing *leasing, const struct candida
     for (int i = 0; i < postgres_rows(r) && wants_more(leasing); i++) {
         struct message_row row;
         int64_t place = postgres_int_at(r, i, 11);
-        message_row_read(r, i, &row);
+        postgres_message_read(r, i, &row);
         if (row.hidden_until > operation->session->now_ms) closed = place;
         if (place == closed) continue;
-        group_changed(operation->transaction, operation->entry->id, row.group);
+        postgres_group_changed(operation->transaction, operation->entry->id, row.group);
         TRY(judge(leasing, &row, err));
     }
     return delete_gone(leasing, err);
@@ -408,7 +409,7 @@ static enum status lock_attempt(struct leasing *leasing, const struct postgres_r
     if (!stripes) return no_memory(err);
     for (size_t i = 0; i < count; i++)
         stripes[i] = (unsigned)(postgres_int_at(r, (int)i, 1) & (STRIPES - 1));
-    return stripes_lock(operation->transaction, operation->session, stripes, count, err);
+    return postgres_stripes_lock(operation->transaction, operation->session, stripes, count, err);
 }
 
 static const char replay_sql[] =
@@ -428,7 +429,8 @@ static enum status replay_all(struct leasing *leasing, const struct postgres_res
     for (int i = 0; i < postgres_rows(found); i++) {
         leasing->chosen[i] = postgres_int_at(found, i, 0);
         leasing->leases[i] = postgres_int_at(found, i, 1);
-        group_changed(operation->transaction, operation->entry->id, postgres_text_at(found, i, 3));
+        postgres_group_changed(operation->transaction, operation->entry->id,
+                               postgres_text_at(found, i, 3));
     }
     leasing->chosen_count = (size_t)postgres_rows(found);
     struct postgres_value values[] = {postgres_ints(leasing->chosen, leasing->chosen_count),

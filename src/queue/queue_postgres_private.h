@@ -70,13 +70,13 @@ struct transaction {
     size_t changed_count, changed_capacity;
 };
 
-extern const char queue_channel[]; /* notices: payload is the queue's name */
+extern const char postgres_queue_channel[]; /* notices: payload is the queue's name */
 
 /* --- queue_postgres.c: transactions ------------------------------------------------------------
  */
 
-struct transaction *transaction_of(struct postgres_queues *queues,
-                                   struct database_session *session);
+struct transaction *postgres_transaction(struct postgres_queues *queues,
+                                         struct database_session *session);
 
 /* NOT_FOUND: AWS's words. Valid until the end of the transaction. */
 enum status postgres_entry_find(struct transaction *transaction, struct database_session *session,
@@ -90,25 +90,26 @@ void postgres_entry_forget(struct transaction *transaction, struct str name);
 void postgres_entry_count(struct database_session *session, int64_t queue, enum message_state state,
                           int64_t change);
 
-unsigned stripe_of(struct str group);
+unsigned postgres_stripe(struct str group);
 
 /* Locks the stripes: waits only if none is held yet. ABORTED and session->busy: others hold one. */
-enum status stripes_lock(struct transaction *transaction, struct database_session *session,
-                         const unsigned *stripes, size_t count, struct error *err) FALLIBLE;
+enum status postgres_stripes_lock(struct transaction *transaction, struct database_session *session,
+                                  const unsigned *stripes, size_t count,
+                                  struct error *err) FALLIBLE;
 
 /* Never waits: whether each of them is held now. */
-enum status stripes_try(struct transaction *transaction, struct database_session *session,
-                        const unsigned *stripes, size_t count, bool *ret_held,
-                        struct error *err) FALLIBLE;
+enum status postgres_stripes_try(struct transaction *transaction, struct database_session *session,
+                                 const unsigned *stripes, size_t count, bool *ret_held,
+                                 struct error *err) FALLIBLE;
 
 /* The group's row is brought up to date before the commit. Its stripe is held. */
-void group_changed(struct transaction *transaction, int64_t queue, struct str group);
+void postgres_group_changed(struct transaction *transaction, int64_t queue, struct str group);
 
 /* Somebody may find a message there. */
-void queue_notify(struct database_session *session, const struct queue_entry *entry);
+void postgres_queue_notify(struct database_session *session, const struct queue_entry *entry);
 
-void random_uuid(char text[UUID_SIZE + 1]);
-uint64_t random_number(void);
+void postgres_uuid(char text[UUID_SIZE + 1]);
+uint64_t postgres_chance(void);
 
 static inline struct recent *recent_of(struct postgres_queues *queues, int64_t queue)
 {
@@ -160,17 +161,19 @@ struct message_row {
 #define MESSAGE_COLUMNS                                                                            \
     "m.sequence, m.state, m.hidden_until, m.lease, m.leased_ms, m.receive_count, m.sent_ms, "      \
     "m.ordered, m.id, m.group_id, m.source"
-void message_row_read(const struct postgres_result *result, int row, struct message_row *message);
+void postgres_message_read(const struct postgres_result *result, int row,
+                           struct message_row *message);
 
 /* To another queue, by number; as a dead letter (id and counts kept) or as a new message. The
  * stripe is held if ordered. */
-enum status message_bury(struct operation *operation, const struct queue_entry *from,
-                         const struct message_row *row, bool *ret_moved,
-                         struct error *err) FALLIBLE;
+enum status postgres_message_bury(struct operation *operation, const struct queue_entry *from,
+                                  const struct message_row *row, bool *ret_moved,
+                                  struct error *err) FALLIBLE;
 
 /* Deletes rows that are locked; counts them out, and marks their groups. */
-enum status messages_delete(struct operation *operation, int64_t queue, const int64_t *sequences,
-                            size_t count, struct error *err) FALLIBLE;
+enum status postgres_messages_delete(struct operation *operation, int64_t queue,
+                                     const int64_t *sequences, size_t count,
+                                     struct error *err) FALLIBLE;
 
 /* Whether a message may not be delivered any more. */
 static inline bool message_is_expired(const struct queue_entry *entry, uint64_t sent_ms,

@@ -5,7 +5,7 @@
 
 /* --- pieces ----------------------------------------------------------------------------------- */
 
-void message_row_read(const struct postgres_result *r, int row, struct message_row *message)
+void postgres_message_read(const struct postgres_result *r, int row, struct message_row *message)
 {
     *message = (struct message_row){
         .sequence = postgres_int_at(r, row, 0),
@@ -31,14 +31,14 @@ static void note_deleted(struct operation *operation, int64_t queue,
     for (int i = 0; i < postgres_rows(r); i++) {
         deleted[MIN((uint64_t)postgres_int_at(r, i, 0), (uint64_t)MESSAGE_IN_FLIGHT)]++;
         if (!postgres_is_null(r, i, 1))
-            group_changed(operation->transaction, queue, postgres_text_at(r, i, 1));
+            postgres_group_changed(operation->transaction, queue, postgres_text_at(r, i, 1));
     }
     for (int state = 0; state < MESSAGE_STATES; state++)
         postgres_entry_count(operation->session, queue, (enum message_state)state, -deleted[state]);
 }
 
-enum status messages_delete(struct operation *operation, int64_t queue, const int64_t *sequences,
-                            size_t count, struct error *err)
+enum status postgres_messages_delete(struct operation *operation, int64_t queue,
+                                     const int64_t *sequences, size_t count, struct error *err)
 {
     struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
     struct postgres_value values[] = {postgres_ints(sequences, count), postgres_int(queue)};
@@ -64,8 +64,8 @@ static enum status find_dead_letter(struct operation *operation, const struct qu
 }
 
 /* Groups of one name share a stripe in all queues: that of the dead letters is held, too. */
-enum status message_bury(struct operation *operation, const struct queue_entry *from,
-                         const struct message_row *row, bool *ret_moved, struct error *err)
+enum status postgres_message_bury(struct operation *operation, const struct queue_entry *from,
+                                  const struct message_row *row, bool *ret_moved, struct error *err)
 {
     struct queue_entry *dead;
     TRY(find_dead_letter(operation, from, &dead, err));
@@ -87,11 +87,11 @@ enum status message_bury(struct operation *operation, const struct queue_entry *
                          values, COUNT_OF(values), NULL, err));
     postgres_entry_count(operation->session, from->id, row->state, -1);
     postgres_entry_count(operation->session, dead->id, MESSAGE_READY, 1);
-    if (row->ordered) group_changed(operation->transaction, from->id, row->group);
+    if (row->ordered) postgres_group_changed(operation->transaction, from->id, row->group);
     if (fifo)
-        group_changed(operation->transaction, dead->id, row->group);
+        postgres_group_changed(operation->transaction, dead->id, row->group);
     else
-        queue_notify(operation->session, dead);
+        postgres_queue_notify(operation->session, dead);
     return STATUS_OK;
 }
 
@@ -260,9 +260,9 @@ static void hide(struct receipting *receipting, const struct message_row *row, i
     postgres_entry_count(operation->session, operation->entry->id,
                          after_ms > 0 ? MESSAGE_IN_FLIGHT : MESSAGE_READY, 1);
     if (row->ordered)
-        group_changed(operation->transaction, operation->entry->id, row->group);
+        postgres_group_changed(operation->transaction, operation->entry->id, row->group);
     else if (after_ms == 0)
-        queue_notify(operation->session, operation->entry);
+        postgres_queue_notify(operation->session, operation->entry);
 }
 
 static void extend(struct receipting *receipting, struct queue_receipt *one,
@@ -288,7 +288,7 @@ static enum status plan(struct receipting *receipting, struct queue_receipt *one
     } else if (operation->call->operation == QUEUE_NACK) {
         hide(receipting, row, one->visibility_ms, row->receive_count - (row->receive_count > 0));
     } else {
-        TRY(message_bury(operation, operation->entry, row, &moved, err));
+        TRY(postgres_message_bury(operation, operation->entry, row, &moved, err));
         if (!moved) refuse(one, STATUS_FAILED_PRECONDITION, "the queue has no dead-letter queue");
     }
     return STATUS_OK;
@@ -343,7 +343,7 @@ static enum status plan_one(struct receipting *receipting, const struct postgres
         missing(receipting, one);
         return STATUS_OK;
     }
-    message_row_read(r, at, &row);
+    postgres_message_read(r, at, &row);
     return is_usable(receipting, one, &row, handle) ? plan(receipting, one, &row, err) : STATUS_OK;
 }
 
@@ -351,8 +351,8 @@ static enum status write_plan(struct receipting *receipting, struct error *err)
 {
     struct operation *operation = receipting->operation;
     if (receipting->delete_count > 0)
-        TRY(messages_delete(operation, operation->entry->id, receipting->delete_sequences,
-                            receipting->delete_count, err));
+        TRY(postgres_messages_delete(operation, operation->entry->id, receipting->delete_sequences,
+                                     receipting->delete_count, err));
     if (receipting->hide_count == 0) return STATUS_OK;
     struct postgres_value values[] = {
         postgres_ints(receipting->hide_sequences, receipting->hide_count),
@@ -392,8 +392,8 @@ enum status postgres_queue_receipts(struct operation *operation, struct error *e
     if (!receipting_init(&receipting, operation->call->arena)) return no_memory(err);
     TRY(read_handles(&receipting, err));
     if (operation->entry->settings.fifo)
-        TRY(stripes_lock(operation->transaction, operation->session, receipting.stripes,
-                         receipting.handle_count, err));
+        TRY(postgres_stripes_lock(operation->transaction, operation->session, receipting.stripes,
+                                  receipting.handle_count, err));
     if (is_plain_acknowledgement(&receipting, &must_hold) && receipting.handle_count > 0)
         return acknowledge(&receipting, must_hold, err);
     return run_one_by_one(&receipting, err);
@@ -428,8 +428,8 @@ static enum status lock_named(struct operation *operation, struct error *err)
                        " AND queue = $1::bigint AND ordered",
                        values, COUNT_OF(values), &r, err));
     size_t count = MIN((size_t)postgres_rows(r), receipts->count);
-    for (size_t i = 0; i < count; i++) stripes[i] = stripe_of(postgres_text_at(r, (int)i, 0));
-    return stripes_lock(operation->transaction, operation->session, stripes, count, err);
+    for (size_t i = 0; i < count; i++) stripes[i] = postgres_stripe(postgres_text_at(r, (int)i, 0));
+    return postgres_stripes_lock(operation->transaction, operation->session, stripes, count, err);
 }
 
 static enum status cancel_one(struct operation *operation, struct queue_receipt *one,
@@ -438,7 +438,7 @@ static enum status cancel_one(struct operation *operation, struct queue_receipt 
     struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
     struct message_row row;
     TRY(find_named(operation, one->receipt, &r, err));
-    if (postgres_rows(r) > 0) message_row_read(r, 0, &row);
+    if (postgres_rows(r) > 0) postgres_message_read(r, 0, &row);
     if (postgres_rows(r) == 0 ||
         (row.state == MESSAGE_IN_FLIGHT && row.hidden_until > operation->session->now_ms)) {
         refuse(one, STATUS_NOT_FOUND,
@@ -447,7 +447,7 @@ static enum status cancel_one(struct operation *operation, struct queue_receipt 
     }
     one->status = STATUS_OK;
     one->reason = NULL;
-    return messages_delete(operation, operation->entry->id, &row.sequence, 1, err);
+    return postgres_messages_delete(operation, operation->entry->id, &row.sequence, 1, err);
 }
 
 enum status postgres_queue_cancel(struct operation *operation, struct error *err)

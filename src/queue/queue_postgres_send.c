@@ -62,7 +62,7 @@ static struct str make_id(const struct queue_new_message *message, struct arena 
 {
     char text[UUID_SIZE + 1];
     if (message->id.size > 0) return message->id;
-    random_uuid(text);
+    postgres_uuid(text);
     return arena_try_copy(arena, (struct str){text, UUID_SIZE});
 }
 
@@ -106,7 +106,7 @@ static bool columns_add(const struct operation *operation, struct columns *colum
     columns->priorities[i] = message->priority;
     columns->hidden[i] = delay_ms ? (int64_t)(operation->session->now_ms + delay_ms) : 0;
     columns->named[i] = message->id.size > 0;
-    columns->stripes[i] = stripe_of(message->group);
+    columns->stripes[i] = postgres_stripe(message->group);
     columns->count++;
     return attributes.data && columns->ids[i].data &&
            (!settings->fifo || columns->deduplications[i].data);
@@ -199,7 +199,7 @@ static enum status read_sent(struct operation *operation, struct columns *column
     sent->sequence = (uint64_t)postgres_int_at(r, row, sent->duplicate ? 3 : 0);
     sent->id = columns->ids[i];
     if (!sent->duplicate) {
-        group_changed(operation->transaction, operation->entry->id, columns->groups[i]);
+        postgres_group_changed(operation->transaction, operation->entry->id, columns->groups[i]);
         return STATUS_OK;
     }
     size_t twin = find_twin(columns, i);
@@ -256,7 +256,7 @@ static void count_sent(struct operation *operation, const struct columns *column
                              added[state]);
     /* A group says so itself when its row is written. */
     if (added[MESSAGE_READY] > 0 && !operation->entry->settings.fifo)
-        queue_notify(operation->session, operation->entry);
+        postgres_queue_notify(operation->session, operation->entry);
 }
 
 enum status postgres_queue_send(struct operation *operation, struct error *err)
@@ -276,8 +276,8 @@ enum status postgres_queue_send(struct operation *operation, struct error *err)
     if (!operation->entry->settings.fifo)
         TRY(insert_plain(operation, &columns, err));
     else {
-        TRY(stripes_lock(operation->transaction, operation->session, columns.stripes, columns.count,
-                         err));
+        TRY(postgres_stripes_lock(operation->transaction, operation->session, columns.stripes,
+                                  columns.count, err));
         TRY(insert_ordered(operation, &columns, err));
     }
     count_sent(operation, &columns);
