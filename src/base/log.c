@@ -7,7 +7,11 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-enum { LINE_SIZE_MAX = 8192, VALUE_SIZE_MAX = 1024 };
+enum {
+    LINE_SIZE_MAX = 8192,
+    VALUE_SIZE_MAX = 1024,
+    LINE_RESERVE = 64, /* for what must follow a text: quotes, a number, a brace, a newline */
+};
 
 static _Atomic int current_level = LOG_LEVEL_INFO;
 static _Atomic int current_format = LOG_FORMAT_TEXT;
@@ -46,29 +50,48 @@ struct line {
 
 static void put(struct line *line, struct str text)
 {
-    size_t room = sizeof line->text - line->size - 8; /* the closing quote, brace and newline */
-    if (text.size > room) text.size = room;
+    size_t room = sizeof line->text - line->size - 1; /* the newline */
+    assert(text.size <= room);
     memcpy(line->text + line->size, text.data, text.size);
     line->size += text.size;
 }
 
-/* JSON's escapes serve the text form as well. */
-static void put_escaped(struct line *line, struct str text)
+/* How a byte is written; `room` is for what needs an escape. `raw` if it is not part of UTF-8. */
+static struct str escape(const char *byte, bool raw, char room[6])
 {
     static const char hex[] = "0123456789abcdef";
-    bool ascii_only = !str_is_utf8(text);
-    if (text.size > VALUE_SIZE_MAX) text.size = VALUE_SIZE_MAX;
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        if (byte == '"' || byte == '\\')
-            put(line, (struct str){(char[]){'\\', (char)byte}, 2});
-        else if (byte == '\n')
-            put(line, STR("\\n"));
-        else if (byte < 0x20 || byte == 0x7F || (ascii_only && byte >= 0x80))
-            put(line,
-                (struct str){(char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6});
-        else
-            put(line, (struct str){text.data + i, 1});
+    unsigned char value = (unsigned char)*byte;
+    if (value == '\n') return STR("\\n");
+    if (value == '"' || value == '\\') {
+        room[0] = '\\';
+        room[1] = *byte;
+        return (struct str){room, 2};
+    }
+    if (value >= 0x20 && value != 0x7F && !(raw && value >= 0x80)) return (struct str){byte, 1};
+    memcpy(room, "\\u00", 4);
+    room[4] = hex[value >> 4];
+    room[5] = hex[value & 15];
+    return (struct str){room, 6};
+}
+
+/* Bytes of the character that begins with this one. */
+static size_t character_size(unsigned char first)
+{
+    return first < 0xC0 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+/* JSON's escapes serve the text form as well. Whole characters and escapes, as many as fit. */
+static void put_escaped(struct line *line, struct str text)
+{
+    bool raw = !str_is_utf8(text);
+    size_t end = MIN(text.size, (size_t)VALUE_SIZE_MAX), step;
+    for (size_t i = 0; i < end; i += step) {
+        char room[6];
+        struct str piece = escape(text.data + i, raw, room);
+        step = raw ? 1 : character_size((unsigned char)text.data[i]);
+        if (step > 1) piece.size = step;
+        if (i + step > end || line->size + piece.size > LINE_SIZE_MAX - LINE_RESERVE) return;
+        put(line, piece);
     }
 }
 
@@ -116,6 +139,12 @@ static void put_value(struct line *line, const struct log_field *field, bool alw
     put(line, (struct str){number, (size_t)length});
 }
 
+/* True if there may be no room for another field's name. */
+static bool is_full(const struct line *line)
+{
+    return line->size > LINE_SIZE_MAX - 4 * LINE_RESERVE;
+}
+
 static void put_text_record(struct line *line, enum log_level level, const char *message,
                             const struct log_field *fields, size_t count)
 {
@@ -126,8 +155,9 @@ static void put_text_record(struct line *line, enum log_level level, const char 
     put(line, str_of(head));
     put_escaped(line, str_of(message));
     for (size_t i = 0; i < count; i++) {
+        if (is_full(line)) break;
         put(line, STR(" "));
-        put(line, str_of(fields[i].key));
+        put_escaped(line, str_of(fields[i].key));
         put(line, STR("="));
         put_value(line, &fields[i], false);
     }
@@ -145,7 +175,7 @@ static void put_json_record(struct line *line, enum log_level level, const char 
     put(line, STR("\",\"message\":"));
     put_quoted(line, str_of(message));
     for (size_t i = 0; i < count; i++) {
-        if (line->size > sizeof line->text - 2 * VALUE_SIZE_MAX) break;
+        if (is_full(line)) break;
         put(line, STR(","));
         put_quoted(line, str_of(fields[i].key));
         put(line, STR(":"));
