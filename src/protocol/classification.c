@@ -33,18 +33,30 @@ static double value_at(const struct slipway_tensor *tensor, uint64_t index)
 }
 
 struct candidate {
-    double value;
+    uint64_t rank; /* larger for larger values; 0 for NaN */
     uint32_t index;
 };
+
+#define SIGN_BIT (UINT64_C(1) << 63)
+
+/* A double has not all digits of 64 bits, so integers are not compared as such. */
+static uint64_t rank_at(const struct slipway_tensor *tensor, uint64_t index)
+{
+    if (tensor->dtype == DTYPE_UINT64) return ((const uint64_t *)tensor->data)[index];
+    if (tensor->dtype == DTYPE_INT64)
+        return (uint64_t)((const int64_t *)tensor->data)[index] ^ SIGN_BIT;
+    double value = value_at(tensor, index) + 0.0; /* no negative zero */
+    if (value != value) return 0;
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits & SIGN_BIT ? ~bits : bits | SIGN_BIT;
+}
 
 /* Descending by value, NaN last, ascending by index among equals. */
 static int compare_candidates(const void *a, const void *b)
 {
     const struct candidate *first = a, *second = b;
-    bool first_nan = first->value != first->value, second_nan = second->value != second->value;
-    if (first_nan != second_nan) return first_nan - second_nan;
-    if (first->value > second->value) return -1;
-    if (first->value < second->value) return 1;
+    if (first->rank != second->rank) return first->rank > second->rank ? -1 : 1;
     return (first->index > second->index) - (first->index < second->index);
 }
 
@@ -118,7 +130,7 @@ enum status classification_apply(const struct classification *how, struct arena 
         return fail(err, STATUS_EXHAUSTED, "no memory for the classes of an output");
     for (size_t row = 0; row < rows; row++) {
         for (size_t i = 0; i < classes; i++)
-            candidates[i] = (struct candidate){value_at(from, row * classes + i), (uint32_t)i};
+            candidates[i] = (struct candidate){rank_at(from, row * classes + i), (uint32_t)i};
         qsort(candidates, classes, sizeof *candidates, compare_candidates);
         for (size_t i = 0; i < kept; i++)
             TRY(print_class(how, arena, from, row * classes + candidates[i].index,

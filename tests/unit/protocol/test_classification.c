@@ -73,3 +73,40 @@ TEST(what_cannot_be_classified)
     EXPECT_TEXT(err.message, "classification output tensor too large");
     arena_clear(&arena);
 }
+
+/* The classes of three elements, joined: "largest middle least". */
+static void expect_order(uint32_t dtype, void *values, const char *expected)
+{
+    arena_init(&arena, 1 << 16);
+    int64_t dims[] = {3};
+    struct infer_tensor output = {.tensor = {dtype, 1, dims, values, 3 * dtype_width((enum dtype)dtype)}};
+    struct classification how = {.top_k = 3};
+    EXPECT_STATUS(classification_apply(&how, &arena, &output, &err), STATUS_OK, err);
+    char text[1024];
+    (void)snprintf(text, sizeof text, "%.*s %.*s %.*s", STR_ARGS(text_at(&output, 0)),
+                   STR_ARGS(text_at(&output, 1)), STR_ARGS(text_at(&output, 2)));
+    EXPECT_TEXT(text, expected);
+    arena_clear(&arena);
+}
+
+/* Next to what a double holds, and at each type's ends. */
+TEST(every_type_is_ordered_by_its_own_values)
+{
+    int64_t beyond[] = {INT64_C(1) << 53, (INT64_C(1) << 53) + 1, INT64_MIN};
+    expect_order(DTYPE_INT64, beyond,
+                 "9007199254740993:1 9007199254740992:0 "
+                 "-9223372036854775808:2");
+    uint64_t ends[] = {UINT64_MAX - 1, 0, UINT64_MAX};
+    expect_order(DTYPE_UINT64, ends, "18446744073709551615:2 18446744073709551614:0 0:1");
+    expect_order(DTYPE_BOOL, (uint8_t[]){0, 1, 0}, "1:1 0:0 0:2");
+    expect_order(DTYPE_UINT8, (uint8_t[]){0, 128, 255}, "255:2 128:1 0:0");
+    expect_order(DTYPE_INT8, (int8_t[]){0, -128, 127}, "127:2 0:0 -128:1");
+    expect_order(DTYPE_UINT16, (uint16_t[]){1, 65535, 32768}, "65535:1 32768:2 1:0");
+    expect_order(DTYPE_INT16, (int16_t[]){-1, -32768, 32767}, "32767:2 -1:0 -32768:1");
+    expect_order(DTYPE_UINT32, (uint32_t[]){1, UINT32_MAX, 2}, "4294967295:1 2:2 1:0");
+    expect_order(DTYPE_INT32, (int32_t[]){INT32_MIN, 0, INT32_MAX},
+                 "2147483647:2 0:1 -2147483648:0");
+    expect_order(DTYPE_FP64, (double[]){-0.0, 0.0, -1e-320}, "-0.000000:0 0.000000:1 -0.000000:2");
+    expect_order(DTYPE_FP32, (float[]){-__builtin_inff(), __builtin_nanf(""), __builtin_inff()},
+                 "inf:2 -inf:0 nan:1");
+}
