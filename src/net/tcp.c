@@ -156,6 +156,7 @@ enum status tcp_connect(const char *host, uint16_t port, uint64_t deadline_ns, i
     return fail_while(err, status, "'%s' port %u", host, port);
 }
 
+/* A socket for both families sees IPv4 as ::ffff:192.0.2.1; nobody else writes it so. */
 void tcp_peer_address(int descriptor, char text[TCP_ADDRESS_SIZE])
 {
     struct sockaddr_storage address = {0};
@@ -163,12 +164,15 @@ void tcp_peer_address(int descriptor, char text[TCP_ADDRESS_SIZE])
     char host[INET6_ADDRSTRLEN] = "";
     (void)snprintf(text, TCP_ADDRESS_SIZE, "unknown");
     if (getpeername(descriptor, (struct sockaddr *)&address, &size) != 0) return;
-    if (address.ss_family == AF_INET) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&address;
-        if (inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host))
-            (void)snprintf(text, TCP_ADDRESS_SIZE, "%s:%u", host, ntohs(v4->sin_port));
+    const struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&address;
+    const struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&address;
+    bool mapped = address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
+    if (address.ss_family == AF_INET || mapped) {
+        const void *bytes = mapped ? (const void *)&v6->sin6_addr.s6_addr[12] : &v4->sin_addr;
+        uint16_t port = ntohs(mapped ? v6->sin6_port : v4->sin_port);
+        if (inet_ntop(AF_INET, bytes, host, sizeof host))
+            (void)snprintf(text, TCP_ADDRESS_SIZE, "%s:%u", host, port);
     } else if (address.ss_family == AF_INET6) {
-        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&address;
         if (inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host))
             (void)snprintf(text, TCP_ADDRESS_SIZE, "[%s]:%u", host, ntohs(v6->sin6_port));
     }
