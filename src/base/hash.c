@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <pthread.h>
 #include <unistd.h>
 
 enum { FILE_PIECE_SIZE = 64 * 1024 };
@@ -18,10 +19,34 @@ static void must(bool worked)
     abort();
 }
 
+/* Found once: to look an algorithm up costs more than to run it over a short text. */
+static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+static EVP_MD *fetched_sha256;
+static EVP_MD *fetched_md5; /* NULL: refused */
+
+static void fetch(void)
+{
+    fetched_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    fetched_md5 = EVP_MD_fetch(NULL, "MD5", NULL);
+}
+
+static const EVP_MD *sha256_algorithm(void)
+{
+    (void)pthread_once(&fetched, fetch); /* cannot fail with these arguments */
+    return fetched_sha256;
+}
+
+static const EVP_MD *md5_algorithm(void)
+{
+    (void)pthread_once(&fetched, fetch);
+    return fetched_md5;
+}
+
 void sha256_init(struct sha256 *hash)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    must(context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1);
+    const EVP_MD *algorithm = sha256_algorithm();
+    must(context && algorithm && EVP_DigestInit_ex(context, algorithm, NULL) == 1);
     hash->context = context;
 }
 
@@ -107,7 +132,9 @@ bool md5_hex(struct str bytes, char text[MD5_HEX_SIZE])
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned size;
-    if (EVP_Digest(bytes.data, bytes.size, digest, &size, EVP_md5(), NULL) != 1) return false;
+    const EVP_MD *algorithm = md5_algorithm();
+    if (!algorithm || EVP_Digest(bytes.data, bytes.size, digest, &size, algorithm, NULL) != 1)
+        return false;
     assert(2 * size + 1 == MD5_HEX_SIZE);
     print_hex(digest, size, text);
     return true;

@@ -136,6 +136,7 @@ void routes_answer(struct server_thread *thread, struct http_exchange *exchange)
 void routes_prepare(struct server_thread *thread UNUSED, struct http_exchange *exchange)
 {
     struct str value = http_exchange_header(exchange, HTTP_HEADER_INFERENCE_HEADER_CONTENT_LENGTH);
+    if (UNLIKELY(exchange->path.size == 1)) sqs_prepare(exchange);
     if (LIKELY(!value.data)) return;
     struct error err;
     size_t size;

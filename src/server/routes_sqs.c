@@ -28,26 +28,34 @@ enum {
 struct handling {
     struct errand errand; /* first */
     struct arena arena;
-    struct sqs_job job;
-    struct sqs_failure failure;
     struct list link; /* in thread->waits while a queue may make it wait */
     bool xml;         /* the older protocol: a form came, XML goes */
     bool returns;     /* the client is gone: what was leased for it goes back */
     char request_id[REQUEST_ID_SIZE];
+    struct sqs_failure failure;
+    struct sqs_job job; /* last: its end is not zeroed */
 };
 
 static void advance(struct handling *handling);
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* An identifier to quote in reports: the time and a hash of it and the thread. */
+static void print_hex(uint64_t value, size_t digits, char *text)
+{
+    for (size_t i = 0; i < digits; i++) text[i] = "0123456789abcdef"[value >> 4 * i & 15];
+}
+
+/* An identifier to quote in reports: the time, and a hash of it and of the thread. */
 static void make_request_id(const struct server_thread *thread, char text[REQUEST_ID_SIZE])
 {
     uint64_t now = clock_wall_ns();
     uint64_t mixed = (now ^ ((uint64_t)thread->index << 48)) * UINT64_C(0x9E3779B97F4A7C15);
-    (void)snprintf(text, REQUEST_ID_SIZE, "%08x-%04x-%04x-%04x-%012llx", (uint32_t)(now >> 32),
-                   (unsigned)(now >> 16) & 0xFFFF, (unsigned)now & 0xFFFF, (unsigned)(mixed >> 48),
-                   (unsigned long long)(mixed & 0xFFFFFFFFFFFF));
+    memcpy(text, "00000000-0000-0000-0000-000000000000", REQUEST_ID_SIZE);
+    print_hex(now, 8, text);
+    print_hex(now >> 32, 4, text + 9);
+    print_hex(now >> 48, 4, text + 14);
+    print_hex(mixed >> 48, 4, text + 19);
+    print_hex(mixed, 12, text + 24);
 }
 
 static void finish(struct handling *handling)
@@ -251,6 +259,12 @@ static bool is_form(const struct http_exchange *exchange)
            sqs_queue_of_url(rest, &name, &ignored) == STATUS_OK;
 }
 
+void sqs_prepare(struct http_exchange *exchange)
+{
+    if (exchange->body_size_max > SQS_BODY_SIZE_MAX && has_target(exchange))
+        exchange->body_size_max = SQS_BODY_SIZE_MAX;
+}
+
 bool sqs_is_request(const struct http_exchange *exchange)
 {
     return exchange->method == HTTP_METHOD_POST && (has_target(exchange) || is_form(exchange));
@@ -310,8 +324,10 @@ void sqs_handle(struct server_thread *thread, struct http_exchange *exchange)
         answer_failure(thread, exchange, &err);
         return;
     }
-    *handling = (struct handling){.errand = {.thread = thread, .exchange = exchange},
-                                  .xml = !has_target(exchange)};
+    memset(handling, 0, offsetof(struct handling, job) + offsetof(struct sqs_job, results));
+    handling->errand.thread = thread;
+    handling->errand.exchange = exchange;
+    handling->xml = !has_target(exchange);
     handling->errand.user.on_abort = on_abort;
     handling->job.arena = &handling->arena;
     arena_init(&handling->arena, JOB_MEMORY_MAX);

@@ -8,6 +8,14 @@
 
 #include "server/thread.h"
 
+enum {
+    /* A batch's 1 MiB with every byte escaped, and what surrounds it. */
+    SQS_BODY_SIZE_MAX = 8 << 20,
+};
+
+/* Before the body of a request to "/" is read: bounds it. */
+void sqs_prepare(struct http_exchange *exchange);
+
 /* True if the request speaks the protocol. */
 bool sqs_is_request(const struct http_exchange *exchange);
 

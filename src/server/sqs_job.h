@@ -56,12 +56,13 @@ struct sqs_job {
     struct queue_move move;
     struct str token; /* NextToken, TaskHandle */
 
-    /* Entries. */
+    size_t submitted; /* how many of the entries the queue was given */
+
+    /* Entries. Large, and not zeroed at first: set as far as they are used. */
     struct sqs_result results[SQS_ENTRIES_MAX];
     struct queue_new_message messages[SQS_ENTRIES_MAX];
     struct queue_sent sent[SQS_ENTRIES_MAX];
     struct queue_receipt receipts[SQS_ENTRIES_MAX];
-    size_t submitted; /* how many of the entries the queue was given */
 };
 
 /* NULL: there is none of that name. */

@@ -25,6 +25,7 @@ static void fail_entry(struct sqs_job *job, size_t entry, const struct sqs_failu
 /* The entries that went to the queue are those that did not fail before. */
 static void submit_entry(struct sqs_job *job, size_t entry)
 {
+    job->results[entry].failed = false;
     job->results[entry].index = job->submitted++;
 }
 

@@ -36,7 +36,7 @@ def test_the_javascript_sdk(server):
                          SECRET=SECRET)
     assert code == 0, err
     assert json.loads(out) == {"url": True, "batch": [1, "InvalidMessageContents"], "bodies": ["ä 😀", "one"],
-                               "binary": [0, 255], "group": "g", "left": "0", "queues": 1,
+                               "binary": [0, 255], "group": "g", "left": "0", "listed": True,
                                "failure": [True, "QueueDoesNotExist"]}
 
 

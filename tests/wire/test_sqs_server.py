@@ -40,6 +40,17 @@ def test_other_bodies_are_refused(server, body):
     assert reply.status == 400 and reply.json()["__type"].endswith("#SerializationException")
 
 
+def test_bodies_are_bounded(server):
+    assert post(server, "ListQueues", " " * (8 << 20)).status == 400
+    assert post(server, "ListQueues", " " * ((8 << 20) + 1)).status == 413
+
+
+def test_a_message_may_be_escaped_byte_by_byte(server, queue):
+    body = '{"QueueUrl":"%s","MessageBody":"%s"}' % (queue(), "\\u0041" * (1 << 20))
+    reply = post(server, "SendMessage", body)
+    assert reply.status == 200, reply
+
+
 def test_unknown_operations(server):
     for operation in ("", "Nothing", "sendmessage", "x" * 1000):
         reply = post(server, operation, {})

@@ -36,7 +36,7 @@ async function main(endpoint) {
   await call(DeleteMessageCommand, { QueueUrl, ReceiptHandle: Messages[0].ReceiptHandle });
   await call(DeleteMessageBatchCommand, { QueueUrl, Entries: [{ Id: "x", ReceiptHandle: Messages[1].ReceiptHandle }] });
   seen.left = (await call(GetQueueAttributesCommand, { QueueUrl, AttributeNames: ["All"] })).Attributes.ApproximateNumberOfMessages;
-  seen.queues = (await call(ListQueuesCommand, {})).QueueUrls.length;
+  seen.listed = (await call(ListQueuesCommand, {})).QueueUrls.includes(QueueUrl);
   try {
     await call(GetQueueUrlCommand, { QueueName: "nothing" });
   } catch (error) {
