@@ -261,6 +261,7 @@ void postgres_disconnect(struct postgres *postgres)
     postgres->handle = NULL;
     memset(postgres->statements, 0, sizeof postgres->statements);
     postgres->statement_count = 0;
+    postgres->count_slot = 0;
 }
 
 enum status postgres_reconnect(struct postgres *postgres, struct error *err)

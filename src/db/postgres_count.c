@@ -4,7 +4,7 @@
 
 enum {
     NAMES_MAX = 4096, /* of one transaction */
-    SLOTS = 32,       /* rows of one name: transactions at the same time seldom share one */
+    SLOTS = 64,       /* rows of one name: each connection has one, if there are enough */
 };
 
 struct count {
@@ -19,11 +19,35 @@ struct counts {
     size_t count, capacity;
 };
 
+/* Advisory locks of ours: "SLPC" before the slot. */
+#define SLOT_LOCK (INT64_C(0x534c5043) << 32)
+
 static const char owner; /* its address is the hook's owner */
 
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(((const struct count *)a)->name, ((const struct count *)b)->name);
+}
+
+/*
+ * Whoever changes a row holds it until his commit is on the disk; so no two connections should
+ * change the same. An advisory lock of the connection says that the slot is taken.
+ */
+static enum status find_slot(struct database_session *session, int64_t *ret_slot, struct error *err)
+{
+    struct postgres *postgres = session->connection;
+    struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
+    struct postgres_value values[] = {postgres_int(SLOT_LOCK), postgres_int(SLOTS)};
+    if (postgres->count_slot == 0) {
+        TRY(postgres_query(session,
+                           "SELECT coalesce((SELECT s FROM generate_series(0, $2::bigint - 1) AS s"
+                           "   WHERE pg_try_advisory_lock($1::bigint + s) LIMIT 1),"
+                           " pg_backend_pid() % $2::bigint)",
+                           values, COUNT_OF(values), &r, err));
+        postgres->count_slot = 1 + (int)postgres_int_at(r, 0, 0);
+    }
+    *ret_slot = postgres->count_slot - 1;
+    return STATUS_OK;
 }
 
 /* In the order of names, so that two transactions in the same slot wait, but not for each other. */
@@ -34,6 +58,7 @@ static enum status write_counts(struct postgres_hook *hook, struct database_sess
     struct str *names CLEANUP(mem_freep) = MEM_NEW_ARRAY(struct str, counts->count);
     int64_t *adds CLEANUP(mem_freep) = MEM_NEW_ARRAY(int64_t, counts->count);
     size_t used = 0;
+    int64_t slot;
     qsort(counts->items, counts->count, sizeof counts->items[0], compare_names);
     for (size_t i = 0; i < counts->count; i++) {
         if (counts->items[i].add == 0) continue;
@@ -41,11 +66,12 @@ static enum status write_counts(struct postgres_hook *hook, struct database_sess
         adds[used++] = counts->items[i].add;
     }
     if (used == 0) return STATUS_OK;
+    TRY(find_slot(session, &slot, err));
     struct postgres_value values[] = {postgres_texts(names, used), postgres_ints(adds, used),
-                                      postgres_int(SLOTS)};
+                                      postgres_int(slot)};
     return postgres_execute(session,
                             "INSERT INTO slipway_counts AS c"
-                            "  SELECT name, pg_backend_pid() % $3::bigint, value"
+                            "  SELECT name, $3::bigint, value"
                             "  FROM unnest($1::text[], $2::bigint[]) AS n(name, value)"
                             "  ON CONFLICT (name, slot) DO UPDATE"
                             "  SET value = c.value + excluded.value",

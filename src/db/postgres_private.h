@@ -69,6 +69,7 @@ struct postgres {
     uint32_t statement_count;
     uint64_t now_ms; /* the server's clock as the transaction began */
     struct postgres_hook *hooks;
+    int count_slot; /* of postgres_count, from 1; 0: none yet */
     struct postgres_notice notices[POSTGRES_NOTICES_MAX]; /* to be sent with the commit */
     size_t notice_count;
 };

@@ -5,11 +5,12 @@
 #include "queue/receipt.h"
 
 enum {
-    PROMOTE_MAX = 2048,        /* hidden messages made ready by one lease */
-    PROMOTE_MS = 100,          /* while there is enough to lease, looked for no more often */
-    GROUPS_PER_LEASE_MAX = 64, /* looked at by one lease of a FIFO queue, at a time */
-    GROUP_ROUNDS_MAX = 4,
-    COUNT_MS = 1000, /* how old a count of what is in flight may be */
+    PROMOTE_MAX = 2048,    /* hidden messages made ready by one lease */
+    PROMOTE_MS = 100,      /* while there is enough to lease, looked for no more often */
+    GROUPS_PER_PAGE = 128, /* looked at by one lease of a FIFO queue, */
+    GROUP_PAGES_MAX = 4,   /* so many times */
+    GROUPS_AT_ONCE = 16,   /* locked together */
+    COUNT_MS = 1000,       /* how old a count of what is in flight may be */
     COUNT_NEAR = 4 * QUEUE_LEASE_MAX,
 };
 
@@ -180,12 +181,13 @@ static enum status lease_plain(struct leasing *leasing, struct error *err)
 
 /* --- FIFO queues ------------------------------------------------------------------------------ */
 
-/* Groups that may have something, one after the other, a few at a time. */
+/* Groups that may have something, by readiness; a page of them, and those that are held of it. */
 struct candidates {
-    int64_t ready_ms, head; /* of the last that was looked at */
-    struct str groups[GROUPS_PER_LEASE_MAX];
+    int64_t ready_ms, head; /* of the last of the page */
+    struct str groups[GROUPS_PER_PAGE];
     size_t count;
-    bool exhausted;
+    struct str held[GROUPS_PER_PAGE];
+    size_t held_count;
 };
 
 static const char candidates_sql[] =
@@ -193,34 +195,39 @@ static const char candidates_sql[] =
     " AND ready_ms <= $2::bigint AND (ready_ms, head) > ($3::bigint, $4::bigint)"
     " ORDER BY ready_ms, head LIMIT $5::bigint";
 
-/* The next of them whose stripe is free. */
-static enum status candidates_next(struct leasing *leasing, struct candidates *candidates,
+static enum status candidates_read(struct leasing *leasing, struct candidates *candidates,
                                    struct error *err)
 {
     struct operation *operation = leasing->operation;
     struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
-    unsigned stripes[GROUPS_PER_LEASE_MAX];
-    bool held[GROUPS_PER_LEASE_MAX];
-    int64_t wanted = MIN((int64_t)(leasing->lease->count_max - leasing->chosen_count),
-                         (int64_t)GROUPS_PER_LEASE_MAX);
     struct postgres_value values[] = {
         postgres_int(operation->entry->id), postgres_int((int64_t)operation->session->now_ms),
-        postgres_int(candidates->ready_ms), postgres_int(candidates->head), postgres_int(wanted)};
+        postgres_int(candidates->ready_ms), postgres_int(candidates->head),
+        postgres_int(GROUPS_PER_PAGE)};
     TRY(postgres_query(operation->session, candidates_sql, values, COUNT_OF(values), &r, err));
-    size_t found = (size_t)postgres_rows(r);
-    for (size_t i = 0; i < found; i++) stripes[i] = postgres_stripe(postgres_text_at(r, (int)i, 0));
-    TRY(postgres_stripes_try(operation->transaction, operation->session, stripes, found, held,
-                             err));
-    candidates->count = 0;
-    candidates->exhausted = (int64_t)found < wanted;
-    for (size_t i = 0; i < found; i++) {
+    candidates->count = (size_t)postgres_rows(r);
+    for (size_t i = 0; i < candidates->count; i++) {
+        candidates->groups[i] =
+            arena_try_copy(operation->call->arena, postgres_text_at(r, (int)i, 0));
         candidates->ready_ms = postgres_int_at(r, (int)i, 1);
         candidates->head = postgres_int_at(r, (int)i, 2);
-        if (!held[i]) continue;
-        struct str group = arena_try_copy(operation->call->arena, postgres_text_at(r, (int)i, 0));
-        if (!group.data) return no_memory(err);
-        candidates->groups[candidates->count++] = group;
+        if (!candidates->groups[i].data) return no_memory(err);
     }
+    return STATUS_OK;
+}
+
+/* Tries the stripes of no more groups than may be needed: others want the rest. */
+static enum status candidates_hold(struct leasing *leasing, struct candidates *candidates,
+                                   size_t first, size_t count, struct error *err)
+{
+    unsigned stripes[GROUPS_PER_PAGE];
+    bool held[GROUPS_PER_PAGE];
+    for (size_t i = 0; i < count; i++) stripes[i] = postgres_stripe(candidates->groups[first + i]);
+    TRY(postgres_stripes_try(leasing->operation->transaction, leasing->operation->session, stripes,
+                             count, held, err));
+    candidates->held_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (held[i]) candidates->held[candidates->held_count++] = candidates->groups[first + i];
     return STATUS_OK;
 }
 
@@ -236,7 +243,8 @@ static enum status choose_prefixes(struct leasing *leasing, const struct candida
     struct operation *operation = leasing->operation;
     struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
     struct postgres_value values[] = {
-        postgres_int(operation->entry->id), postgres_texts(candidates->groups, candidates->count),
+        postgres_int(operation->entry->id),
+        postgres_texts(candidates->held, candidates->held_count),
         postgres_int((int64_t)(leasing->lease->count_max - leasing->chosen_count))};
     int64_t closed = 0; /* the group, by its place, that a hidden message closes */
     TRY(postgres_query(operation->session, prefix_sql, values, COUNT_OF(values), &r, err));
@@ -252,6 +260,19 @@ static enum status choose_prefixes(struct leasing *leasing, const struct candida
     return delete_gone(leasing, err);
 }
 
+/* A few groups at a time: most often the first of them fill the lease. */
+static enum status lease_page(struct leasing *leasing, struct candidates *candidates,
+                              struct error *err)
+{
+    for (size_t i = 0, count; i < candidates->count && wants_more(leasing); i += count) {
+        count = MIN(leasing->lease->count_max - leasing->chosen_count, candidates->count - i);
+        count = MIN(count, (size_t)GROUPS_AT_ONCE);
+        TRY(candidates_hold(leasing, candidates, i, count, err));
+        if (candidates->held_count > 0) TRY(choose_prefixes(leasing, candidates, err));
+    }
+    return STATUS_OK;
+}
+
 /*
  * Rows of groups say what they said when this transaction began: those that an earlier operation in
  * it has emptied or locked are passed over, since the messages themselves say so.
@@ -262,10 +283,10 @@ static enum status lease_ordered(struct leasing *leasing, struct error *err)
         ARENA_TRY_ARRAY(leasing->operation->call->arena, struct candidates, 1);
     if (!candidates) return no_memory(err);
     candidates->ready_ms = -1;
-    for (int round = 0; round < GROUP_ROUNDS_MAX && wants_more(leasing); round++) {
-        TRY(candidates_next(leasing, candidates, err));
-        if (candidates->count > 0) TRY(choose_prefixes(leasing, candidates, err));
-        if (candidates->exhausted) return STATUS_OK;
+    for (int page = 0; page < GROUP_PAGES_MAX && wants_more(leasing); page++) {
+        TRY(candidates_read(leasing, candidates, err));
+        TRY(lease_page(leasing, candidates, err));
+        if (candidates->count < GROUPS_PER_PAGE) return STATUS_OK;
     }
     return STATUS_OK;
 }

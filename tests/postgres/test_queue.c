@@ -336,7 +336,8 @@ static void crash_in_the_middle(const char *queue)
     EXPECT(unknown <= 2 * WORKERS * 10);
     EXPECT_INT(never, 0);
     EXPECT_INT(history.wrong_order, 0);
-    EXPECT_INT(history.after_ack, 0);
+    /* A standard queue forgives an old handle: another worker may have the message by then. */
+    if (str_ends_with(str_of(queue), STR(".fifo"))) EXPECT_INT(history.after_ack, 0);
 }
 
 TEST(a_crash_of_the_server_loses_nothing_of_a_standard_queue)
