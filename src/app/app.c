@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "config/model_rules.h"
 #include "engine/host.h"
+#include "net/client_web.h"
 
 static uint32_t choose_thread_count(const struct config *config)
 {
@@ -111,8 +112,11 @@ static enum status make_jobs(struct app *app, const struct config *config, struc
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "jobs.callback_allow is set, but jobs.callback_secret, by which receivers tell "
                     "that a callback is from here, is not");
-    if (allow->count > 0)
+    if (allow->count > 0) {
         TRY(callback_rules_new(allow->items, allow->count, &app->callback_rules, err));
+        /* Before an engine brings libraries of the same names as curl's, but less in them. */
+        TRY(client_web_start(err));
+    }
     app->jobs = jobs_new(&(struct jobs_options){
         .attempts_max = (uint32_t)config->jobs_attempts_max,
         .visibility_ms = config->worker_visibility_ns / NS_PER_MS,
