@@ -66,12 +66,12 @@ def produce(port, history, queue, group, running, seed):
             pass
         # A number whose fate is unknown is not used again: a late second copy would be a new message.
         number += 1
-        time.sleep(chance.uniform(0, 0.004))
+        time.sleep(chance.uniform(0, 0.01))
     client.close()
 
 
-def consume(port, history, queue, name, running, seed, careless):
-    """Receives, and deletes most of it; `careless` lets some come back by waiting or by giving them back."""
+def consume(port, history, queue, name, running, chaos, seed, careless):
+    """Receives, and deletes most of it; while there is chaos, `careless` lets some come back by waiting or gives it back."""
     chance, client = random.Random(seed), SqsClient(port)
     while running.is_set():
         try:
@@ -87,7 +87,7 @@ def consume(port, history, queue, name, running, seed, careless):
                              count=int(message["Attributes"]["ApproximateReceiveCount"]), consumer=name)
         for message in reply.get("Messages", []):
             try:
-                fate = chance.random() if careless else 1
+                fate = chance.random() if careless and chaos.is_set() else 1
                 if fate < 0.03:
                     break  # dies with the rest of the lease in its hands
                 if fate < 0.08:
@@ -116,7 +116,7 @@ def run(killed, history, queue, kills):
     threads = [threading.Thread(target=produce, args=(killed.port, history, queue, f"g{i}", producing, chance.random()))
                for i in range(GROUPS)]
     consumers = [threading.Thread(target=consume, args=(killed.port, history, queue, f"c{i}", consuming,
-                                                        chance.random(), i % 2 == 0)) for i in range(3)]
+                                                        producing, chance.random(), i % 2 == 0)) for i in range(3)]
     for thread in threads + consumers:
         thread.start()
     end = time.monotonic() + CHAOS_S
@@ -129,7 +129,8 @@ def run(killed, history, queue, kills):
         thread.join()
     client = SqsClient(killed.port)
     end = time.monotonic() + 90
-    while not is_empty(client, queue) and time.monotonic() < end:
+    while not is_empty(client, queue):
+        assert time.monotonic() < end, f"the queue is not empty after 90 s (SEED={SEED})"
         time.sleep(0.2)
     consuming.clear()
     for thread in consumers:
