@@ -168,7 +168,9 @@ static enum status read_handles(struct receipting *receipting, struct error *err
         struct receipt *handle = &receipting->handles[i];
         one->status = STATUS_OK;
         one->reason = NULL;
-        if (!receipt_read(one->receipt, handle)) {
+        /* Another queue's handle is none here. */
+        if (!receipt_read(one->receipt, handle) ||
+            handle->queue != (uint64_t)receipting->operation->entry->id) {
             *handle = (struct receipt){0};
             TRY(refuse_handle(receipting, one, err));
             continue;

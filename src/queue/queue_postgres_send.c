@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "queue/attributes.h"
 #include "queue/queue_postgres_private.h"
+#include "queue/rules.h"
 
 /* The messages of one send that are to be stored, column by column. */
 struct columns {
@@ -37,7 +38,8 @@ static bool columns_init(struct columns *columns, struct arena *arena, size_t co
 /* --- one message ------------------------------------------------------------------------------ */
 
 /* What only the queue's settings can tell. NULL: nothing is wrong. */
-static const char *refusal(const struct queue_entry *entry, const struct queue_new_message *message)
+static const char *refusal(const struct queue_entry *entry, const struct queue_new_message *message,
+                           struct arena *arena)
 {
     const struct queue_settings *settings = &entry->settings;
     size_t size = message->body.size;
@@ -45,8 +47,7 @@ static const char *refusal(const struct queue_entry *entry, const struct queue_n
         size += message->attributes[i].name.size + message->attributes[i].type.size +
                 message->attributes[i].value.size;
     if (size > settings->message_size_max)
-        return "One or more parameters are invalid. Reason: Message must be shorter than the "
-               "queue's MaximumMessageSize.";
+        return rules_too_large(settings->message_size_max, arena);
     if (!settings->fifo) return NULL;
     if (message->group.size == 0) return "The request must contain the parameter MessageGroupId.";
     if (message->deduplication_id.size == 0 && !settings->content_based_deduplication)
@@ -266,7 +267,8 @@ enum status postgres_queue_send(struct operation *operation, struct error *err)
     if (!columns_init(&columns, operation->call->arena, send->count)) return no_memory(err);
     for (size_t i = 0; i < send->count; i++) {
         struct queue_sent *sent = &send->sent[i];
-        *sent = (struct queue_sent){.reason = refusal(operation->entry, &send->messages[i])};
+        *sent = (struct queue_sent){
+            .reason = refusal(operation->entry, &send->messages[i], operation->call->arena)};
         if (sent->reason)
             sent->status = STATUS_INVALID_ARGUMENT;
         else if (!columns_add(operation, &columns, i))

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "queue/attributes.h"
 #include "queue/queue_sqlite_private.h"
+#include "queue/rules.h"
 
 /* The group's row, when its first message comes. */
 static enum status group_begin(struct database_session *session, const struct queue_entry *entry,
@@ -190,17 +191,6 @@ static enum status send_fifo(struct sqlite_queues *queues, struct database_sessi
     return note_sent(session, entry, message, id, sent, err);
 }
 
-static const char *too_large(uint32_t size_max, struct arena *arena)
-{
-    char text[128];
-    int size = snprintf(text, sizeof text,
-                        "One or more parameters are invalid. Reason: Message must be shorter than "
-                        "%u bytes.",
-                        size_max);
-    struct str kept = arena_try_copy(arena, (struct str){text, (size_t)size});
-    return kept.data ? kept.data : "Message must be shorter.";
-}
-
 /* What only the queue's settings can tell. NULL: nothing is wrong. */
 static const char *refusal(const struct queue_entry *entry, const struct queue_new_message *message,
                            struct arena *arena)
@@ -210,7 +200,8 @@ static const char *refusal(const struct queue_entry *entry, const struct queue_n
     for (size_t i = 0; i < message->attribute_count; i++)
         size += message->attributes[i].name.size + message->attributes[i].type.size +
                 message->attributes[i].value.size;
-    if (size > settings->message_size_max) return too_large(settings->message_size_max, arena);
+    if (size > settings->message_size_max)
+        return rules_too_large(settings->message_size_max, arena);
     if (!settings->fifo) return NULL;
     if (message->group.size == 0) return "The request must contain the parameter MessageGroupId.";
     if (message->deduplication_id.size == 0 && !settings->content_based_deduplication)

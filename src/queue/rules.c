@@ -208,3 +208,14 @@ enum status rules_check(const struct queue_call *call, struct error *err)
     }
     return fail(err, STATUS_INTERNAL, "no such queue operation");
 }
+
+const char *rules_too_large(uint32_t size_max, struct arena *arena)
+{
+    char text[128];
+    int size = snprintf(text, sizeof text,
+                        "One or more parameters are invalid. Reason: Message must be shorter than "
+                        "%u bytes.",
+                        size_max);
+    struct str kept = arena_try_copy(arena, (struct str){text, (size_t)size});
+    return kept.data ? kept.data : "Message must be shorter.";
+}

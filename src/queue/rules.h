@@ -26,4 +26,7 @@ enum status rules_check_same(const struct queue_settings *existing,
  * #xE000 to #xFFFD, #x10000 to #x10FFFF. */
 bool rules_text_is_allowed(struct str text);
 
+/* Why a message is refused that is larger than its queue takes; in the arena. */
+const char *rules_too_large(uint32_t size_max, struct arena *arena);
+
 #endif
