@@ -256,7 +256,7 @@ static void observe_inline(struct serve_lane *lane, struct serve_model *model, u
     counter_add(&model->stalls, 1);
     if (!placement_stalled(&model->placement, rule, now_ns)) return;
     show_placement(model);
-    log_stall(lane, model, "a model held its network thread", held_ns);
+    log_stall(lane, model, "a model held its thread", held_ns);
 }
 
 /* The longest that another lane has been in the model's engine, and how many calls of all lanes
@@ -286,7 +286,7 @@ static void learn_from_lanes(struct serve_lane *lane, struct serve_model *model)
     model->known_stalls = stalls;
     if (!stalled || !placement_stalled(&model->placement, rule, now_ns)) return;
     show_placement(model);
-    log_stall(lane, model, "a model held another network thread", longest_ns);
+    log_stall(lane, model, "a model held another thread", longest_ns);
 }
 
 /* --- inline --------------------------------------------------------------------------------- */

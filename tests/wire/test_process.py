@@ -71,8 +71,12 @@ def test_readiness_turns_false_before_the_door_closes(start):
 
 
 def test_a_second_signal_ends_it(tmp_path):
-    root = echo_repository(tmp_path, {"hang": "input x FP32 [1]\noutput y x\ndelay_us 8000000"})
+    release = tmp_path / "release"
+    release.touch()  # the warm-up, of each thread's instance, goes through
+    runner = 'parameters { key: "placement" value { string_value: "runner" } }\n'
+    root = echo_repository(tmp_path, {"hang": (f"input x FP32 [1]\noutput y x\nhang_until {release}", runner)})
     server = Server([root]).start()
+    release.unlink()
     thread = threading.Thread(target=lambda: pytest.raises(Exception, server.infer, "hang", ONE))
     thread.daemon = True
     thread.start()
