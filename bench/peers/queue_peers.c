@@ -169,8 +169,7 @@ static void redis_next(struct redis_client *client)
 
 static void redis_read(struct redis_client *client)
 {
-    ssize_t got =
-        read(client->descriptor, client->input + client->size, INPUT - 1 - client->size);
+    ssize_t got = read(client->descriptor, client->input + client->size, INPUT - 1 - client->size);
     if (got <= 0) die("redis: the connection ended");
     client->size += (size_t)got;
     client->input[client->size] = '\0';
@@ -283,7 +282,7 @@ static void run_postgres(const char *connect, int clients)
     free(all);
 }
 
-/* --- RabbitMQ: a thread a client, since its library blocks -------------------------------------- */
+/* --- RabbitMQ: a thread a client, since its library blocks ------------------------------ */
 
 #ifdef HAVE_RABBITMQ
 static void expect_normal(amqp_rpc_reply_t reply, const char *what)
@@ -312,9 +311,9 @@ static void *rabbitmq_client(void *context)
     amqp_socket_t *socket = amqp_tcp_socket_new(connection);
     if (amqp_socket_open(socket, "127.0.0.1", *(int *)context) != AMQP_STATUS_OK)
         die("rabbitmq: connect");
-    expect_normal(amqp_login(connection, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest",
-                             "guest"),
-                  "rabbitmq: login");
+    expect_normal(
+        amqp_login(connection, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"),
+        "rabbitmq: login");
     amqp_channel_open(connection, 1);
     expect_normal(amqp_get_rpc_reply(connection), "rabbitmq: channel");
     amqp_confirm_select(connection, 1);
@@ -333,9 +332,9 @@ static void declare_queue(int port)
     amqp_connection_state_t connection = amqp_new_connection();
     amqp_socket_t *socket = amqp_tcp_socket_new(connection);
     if (amqp_socket_open(socket, "127.0.0.1", port) != AMQP_STATUS_OK) die("rabbitmq: connect");
-    expect_normal(amqp_login(connection, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest",
-                             "guest"),
-                  "rabbitmq: login");
+    expect_normal(
+        amqp_login(connection, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"),
+        "rabbitmq: login");
     amqp_channel_open(connection, 1);
     amqp_table_entry_t kind = {.key = amqp_cstring_bytes("x-queue-type")};
     kind.value.kind = AMQP_FIELD_KIND_UTF8;

@@ -141,9 +141,13 @@ static inline void buffer_commit(struct buffer *buffer, size_t size)
     buffer->size += size;
 }
 
-/* Append. On failure the buffer is marked failed and what is there stays. */
+/*
+ * Append. On failure the buffer is marked failed and what is there stays. An absent text (data
+ * NULL) adds nothing: memcpy may not be given it, not even for no bytes.
+ */
 static inline void buffer_add(struct buffer *buffer, struct str text)
 {
+    if (text.size == 0) return;
     char *room = buffer_reserve(buffer, text.size);
     if (UNLIKELY(!room)) return;
     memcpy(room, text.data, text.size);

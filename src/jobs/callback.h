@@ -54,7 +54,7 @@ void callback_rules_free(struct callback_rules *rules); /* accepts NULL */
 
 /* PERMISSION_DENIED if no entry allows the URL, INVALID_ARGUMENT if it is none. NULL allows none.
  */
-enum status callback_rules_check(const struct callback_rules *rules, struct str url,
+enum status callback_rules_check(const struct callback_rules *rules, struct str text,
                                  bool *ret_private, struct error *err) FALLIBLE;
 
 /* "t=...,v1=..." */

@@ -34,8 +34,8 @@ struct client_web_request {
     bool private_is_allowed; /* addresses of this host and of the local network too */
 };
 
-/* Opens the library: before the first client_web_new; again does nothing. FAILED_PRECONDITION: it is
- * not installed. */
+/* Opens the library: before the first client_web_new; again does nothing. FAILED_PRECONDITION: it
+ * is not installed. */
 enum status client_web_start(struct error *err) FALLIBLE;
 
 enum status client_web_new(struct client_web **ret_web, struct error *err) FALLIBLE;

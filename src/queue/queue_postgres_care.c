@@ -249,12 +249,13 @@ static enum status move_letters(struct operation *operation, struct queue_move *
     return STATUS_OK;
 }
 
+/* `failure` is why the task ended, or NULL. */
 static enum status move_write(struct database_session *session, const struct queue_move *move,
-                              uint64_t due_ms, struct error *err)
+                              const char *failure, uint64_t due_ms, struct error *err)
 {
     struct postgres_value values[] = {
         postgres_text_value(move->handle), postgres_text_value(str_of(move->state)),
-        postgres_text_value(move->failure ? str_of(move->failure) : (struct str){0}),
+        postgres_text_value(failure ? str_of(failure) : (struct str){0}),
         postgres_int((int64_t)move->moved), postgres_int((int64_t)due_ms)};
     return postgres_execute(session,
                             "UPDATE message_move SET state = $2::text, failure = $3::text,"
@@ -281,12 +282,11 @@ static enum status move_step(struct operation *operation, struct queue_move *mov
         return fail_again(err, &why);
     if (status != STATUS_OK) {
         move->state = "FAILED";
-        move->failure = why.message;
-        return move_write(operation->session, move, 0, err);
+        return move_write(operation->session, move, why.message, 0, err);
     }
     if (moved == 0 || move->moved >= move->to_move) move->state = "COMPLETED";
     *ret_more |= due == 0 && strcmp(move->state, "RUNNING") == 0;
-    return move_write(operation->session, move, due, err);
+    return move_write(operation->session, move, NULL, due, err);
 }
 
 static enum status moves_continue(struct operation *operation, bool *ret_more, struct error *err)

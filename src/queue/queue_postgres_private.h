@@ -182,7 +182,7 @@ static inline bool message_is_expired(const struct queue_entry *entry, uint64_t 
     return sent_ms + (uint64_t)entry->settings.retention_s * 1000 <= now_ms;
 }
 
-enum status postgres_maintain(struct queue_store *queues, struct database_session *session,
+enum status postgres_maintain(struct queue_store *base, struct database_session *session,
                               uint32_t work_max, bool *ret_more, struct error *err);
 
 #endif

@@ -239,8 +239,9 @@ static enum status move_next(struct sqlite_queues *queues, struct database_sessi
     return move_message(queues, session, from, to, &row, err);
 }
 
+/* `failure` is why the task ended, or NULL. */
 static enum status move_write(struct database_session *session, const struct queue_move *move,
-                              uint64_t due_ms, struct error *err)
+                              const char *failure, uint64_t due_ms, struct error *err)
 {
     struct sqlite_statement *statement;
     TRY(sqlite_prepare(
@@ -249,7 +250,7 @@ static enum status move_write(struct database_session *session, const struct que
         "handle = ?",
         &statement, err));
     sqlite_bind_text(statement, 1, str_of(move->state));
-    sqlite_bind_text(statement, 2, move->failure ? str_of(move->failure) : (struct str){0});
+    sqlite_bind_text(statement, 2, failure ? str_of(failure) : (struct str){0});
     sqlite_bind_int(statement, 3, (int64_t)move->moved);
     sqlite_bind_int(statement, 4, (int64_t)due_ms);
     sqlite_bind_text(statement, 5, move->handle);
@@ -269,14 +270,13 @@ static enum status move_step(struct sqlite_queues *queues, struct database_sessi
         if (status != STATUS_OK && session->dirty) return fail_again(err, &why);
         if (status != STATUS_OK) {
             move->state = "FAILED";
-            move->failure = why.message;
-            return move_write(session, move, 0, err);
+            return move_write(session, move, why.message, 0, err);
         }
         move->moved += moved;
     }
     if (!moved || move->moved >= move->to_move) move->state = "COMPLETED";
     *ret_more |= due == 0 && strcmp(move->state, "RUNNING") == 0;
-    return move_write(session, move, due, err);
+    return move_write(session, move, NULL, due, err);
 }
 
 static enum status moves_continue(struct sqlite_queues *queues, struct database_session *session,

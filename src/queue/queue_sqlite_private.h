@@ -177,7 +177,7 @@ void uuid_make(struct prng *prng, char text[UUID_SIZE + 1]);
 /* Whether a message may not be delivered any more. */
 bool message_is_expired(const struct queue_entry *entry, uint64_t sent_ms, uint64_t now_ms);
 
-enum status sqlite_maintain(struct queue_store *queues, struct database_session *session,
+enum status sqlite_maintain(struct queue_store *base, struct database_session *session,
                             uint32_t work_max, bool *ret_more, struct error *err) FALLIBLE;
 
 #endif

@@ -261,8 +261,7 @@ static enum status run_one(struct receipting *receipting, struct queue_receipt *
     one->reason = NULL;
     receipting->group = (struct str){0};
     /* Another queue's handle is none here: by its number alone it would find its message. */
-    if (!receipt_read(one->receipt, &receipt) ||
-        receipt.queue != (uint64_t)receipting->entry->id)
+    if (!receipt_read(one->receipt, &receipt) || receipt.queue != (uint64_t)receipting->entry->id)
         return refuse_handle(receipting, one, err);
     TRY(find_message(receipting, &receipt, &statement, &row, &found, err));
     if (!found) {

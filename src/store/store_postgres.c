@@ -73,8 +73,8 @@ enum column {
 #define X(name, number, type) COLUMN_##name,
     COLUMN_TABLE(X)
 #undef X
-        COLUMN_input,
-    COLUMN_output,
+        COLUMN_INPUT,
+    COLUMN_OUTPUT,
     COLUMN_COUNT
 };
 
@@ -125,7 +125,7 @@ static const enum column_kind column_kinds[COLUMN_COUNT] = {
     [COLUMN_callback] = KIND_TEXT,    [COLUMN_progress] = KIND_DOUBLE,
     [COLUMN_input_type] = KIND_TEXT,  [COLUMN_input_hash] = KIND_BYTES,
     [COLUMN_output_type] = KIND_TEXT, [COLUMN_output_hash] = KIND_BYTES,
-    [COLUMN_input] = KIND_BYTES,      [COLUMN_output] = KIND_BYTES,
+    [COLUMN_INPUT] = KIND_BYTES,      [COLUMN_OUTPUT] = KIND_BYTES,
 };
 
 /* What a column of a row is; which member counts is the column's kind. */
@@ -204,8 +204,8 @@ static void set_row(struct row *row, const struct record *record)
     set_number(row, COLUMN_start_us, record->start_us);
     set_number(row, COLUMN_expires_us, record->expires_us);
     row->cells[COLUMN_progress].real = record->progress;
-    set_payload(row, COLUMN_input_type, COLUMN_input, &record->input);
-    set_payload(row, COLUMN_output_type, COLUMN_output, &record->output);
+    set_payload(row, COLUMN_input_type, COLUMN_INPUT, &record->input);
+    set_payload(row, COLUMN_output_type, COLUMN_OUTPUT, &record->output);
     set_number(row, COLUMN_weight, weight_of(record));
 }
 
@@ -348,8 +348,8 @@ static enum status read_record(const struct postgres_result *r, int row, struct 
     read_texts(r, row, record);
     read_times(r, row, record);
     (void)read_hash(r, row, COLUMN_key_hash, record->key_hash); /* absent without a key */
-    read_payload(r, row, COLUMN_input_type, COLUMN_input, &record->input);
-    read_payload(r, row, COLUMN_output_type, COLUMN_output, &record->output);
+    read_payload(r, row, COLUMN_input_type, COLUMN_INPUT, &record->input);
+    read_payload(r, row, COLUMN_output_type, COLUMN_OUTPUT, &record->output);
     return STATUS_OK;
 }
 

@@ -74,12 +74,13 @@ const struct recorder_options *recorder_options(const struct recorder *recorder)
 bool recorder_wants(struct recorder *recorder, uint32_t ring, uint64_t now_ns, bool failed);
 
 /*
- * The next place in the ring of a loop's thread: a zeroed record to fill with memory of *ret_arena,
- * or NULL: shed. recorder_end gives it to the recorder's thread; recorder_drop gives it up.
+ * The next place in the ring of the loop's thread of this index: a zeroed record to fill with
+ * memory of *ret_arena, or NULL: shed. recorder_end gives it to the recorder's thread;
+ * recorder_drop gives it up.
  */
-struct record *recorder_begin(struct recorder *recorder, uint32_t ring, struct arena **ret_arena);
-void recorder_end(struct recorder *recorder, uint32_t ring);
-void recorder_drop(struct recorder *recorder, uint32_t ring);
+struct record *recorder_begin(struct recorder *recorder, uint32_t index, struct arena **ret_arena);
+void recorder_end(struct recorder *recorder, uint32_t index);
+void recorder_drop(struct recorder *recorder, uint32_t index);
 
 /* Any thread. */
 void recorder_counters_read(const struct recorder *recorder,

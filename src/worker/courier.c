@@ -73,6 +73,7 @@ static enum verdict judge(int status, struct error *err)
 static enum status post(struct courier_thread *thread, const struct record *record,
                         bool private_is_allowed, int *ret_status, struct error *err)
 {
+    static const char agent[] = "User-Agent: slipway/" SLIPWAY_VERSION;
     const struct jobs_options *options = &thread->courier->jobs->options;
     struct buffer body;
     char fields[3][FIELD_SIZE], signature[CALLBACK_SIGNATURE_SIZE];
@@ -88,8 +89,7 @@ static enum status post(struct courier_thread *thread, const struct record *reco
                        record_state_text(record->state));
         (void)snprintf(fields[2], FIELD_SIZE, "Slipway-Event-Id: %s-%u", record->id,
                        record->attempts);
-        const char *const list[] = {"Content-Type: application/json",
-                                    "User-Agent: slipway/" SLIPWAY_VERSION, fields[0], fields[1],
+        const char *const list[] = {"Content-Type: application/json", agent, fields[0], fields[1],
                                     fields[2]};
         const struct client_web_request request = {.url = url.data,
                                                    .body = buffer_view(&body),

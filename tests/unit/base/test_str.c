@@ -41,3 +41,18 @@ TEST(texts_of_all_sizes_are_equal_byte_for_byte)
         EXPECT(str_starts_with((struct str){a, size}, (struct str){b, size / 2}));
     }
 }
+
+/* At every fill, the full one too, where there is no room for one byte more. */
+TEST(an_absent_text_adds_nothing)
+{
+    struct buffer buffer;
+    buffer_init(&buffer, 4);
+    for (size_t size = 0; size <= 4; size++) {
+        buffer_add(&buffer, (struct str){0});
+        EXPECT(!buffer_failed(&buffer));
+        EXPECT(buffer_view(&buffer).size == size);
+        if (size < 4) buffer_add(&buffer, STR("a"));
+    }
+    EXPECT_STR(buffer_view(&buffer), STR("aaaa"));
+    buffer_clear(&buffer);
+}

@@ -79,7 +79,8 @@ static void expect_order(uint32_t dtype, void *values, const char *expected)
 {
     arena_init(&arena, 1 << 16);
     int64_t dims[] = {3};
-    struct infer_tensor output = {.tensor = {dtype, 1, dims, values, 3 * dtype_width((enum dtype)dtype)}};
+    struct infer_tensor output = {
+        .tensor = {dtype, 1, dims, values, 3 * dtype_width((enum dtype)dtype)}};
     struct classification how = {.top_k = 3};
     EXPECT_STATUS(classification_apply(&how, &arena, &output, &err), STATUS_OK, err);
     char text[1024];

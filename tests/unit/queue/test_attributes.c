@@ -42,6 +42,21 @@ TEST(attributes_are_read_as_they_were_written)
     end();
 }
 
+/* Most messages have neither: an absent trace header is written as an empty one. */
+TEST(an_absent_trace_header_is_an_empty_one)
+{
+    struct queue_attribute *read;
+    struct str trace;
+    size_t count;
+    struct error err;
+    begin();
+    attributes_write(NULL, 0, (struct str){0}, &blob);
+    REQUIRE(attributes_read(buffer_view(&blob), &arena, &read, &count, &trace, &err) == STATUS_OK);
+    EXPECT(count == 0);
+    EXPECT_STR(trace, STR_EMPTY);
+    end();
+}
+
 /* A damaged blob is told, wherever it is cut; bytes that are changed never read beyond it. */
 TEST(damage_is_noticed)
 {
