@@ -50,28 +50,32 @@ def test_loads_and_unloads_give_the_memory_back(model, bound_mb):
         assert marks[-1][2] <= marks[1][2] + 2 and marks[-1][3] <= marks[1][3] + 2
 
 
+# What is recorded fills the database's page cache and the rings in front of it, up to their limits: without records a leak
+# of the request path itself shows; with them, and a small cache that the first load fills, one of the recorder.
+@pytest.mark.parametrize("options,bound_mb", [({"record_sync": "none"}, 2),
+                                              ({"record_sync": "all", "data_cache_bytes": "1MiB"}, 4)])
 @pytest.mark.skipif(not LOAD.exists(), reason="needs the load generator beside the program")
-def test_a_million_requests_leave_nothing_behind():
+def test_a_million_requests_leave_nothing_behind(options, bound_mb):
     body = "[1,2,3,4,5]"
-    with Server([MODELS / "doubleit_onnx"], http_threads=1) as server:
+    with Server([MODELS / "doubleit_onnx"], http_threads=1, **options) as server:
         def load(count):
             done = subprocess.run([LOAD, str(server.port), "64", f"{count}x", "/models/doubleit_onnx", body],
                                   capture_output=True, text=True, timeout=60, check=True)
             assert " errors 0" in done.stdout, done.stdout
             return done.stdout.strip()
-        load(50_000)
+        load(50_000 if options["record_sync"] == "none" else 300_000)
         before, begin = rss(server), time.monotonic()
         text = load(MILLION)
         seconds = time.monotonic() - begin
         growth = rss(server) - before
         print(f"\n{MILLION} requests in {seconds:.1f} s ({text}): RSS {before / 1e6:.1f} MB {growth / 1e6:+.2f} MB")
-        assert growth < 2e6 and seconds < 60
+        assert growth < bound_mb * 1e6 and seconds < 60
         assert server.infer("doubleit_onnx", [X]).status == 200
 
 
 def test_many_sizes_leave_nothing_behind():
     """Bodies and answers of all sizes, connections that come and go: the pools reach their size and stay."""
-    with Server([MODELS / "iris_onnx"], http_threads=1) as server:
+    with Server([MODELS / "iris_onnx"], http_threads=1, record_sync="none") as server:
         def rounds(count):
             for number in range(count):
                 rows = 1 + (number * 37) % 3000
