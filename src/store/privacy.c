@@ -240,7 +240,7 @@ static bool write_redacted(struct redactor *redactor, const struct privacy_sourc
     struct error err;
     bool split = source->header_size > 0;
     struct str json = source->body;
-    if (split) json.size = (size_t)MIN(source->header_size, (uint64_t)json.size);
+    if (split) json.size = (size_t)source->header_size;
     struct str rest = str_from(source->body, json.size);
     if (redact_json(redactor, json, arena, &err) != STATUS_OK) return false;
     if (split) payload->header_size = redactor->out->size;
@@ -296,15 +296,18 @@ void privacy_apply(const struct privacy *privacy, const struct privacy_source *s
     struct record_payload payload = {.keep = RECORD_KEEP_OMITTED};
     *ret_payload = payload;
     if (privacy->keep == RECORD_KEEP_OMITTED || !source->body.data) return;
-    payload.bytes = source->body;
-    payload.type = source->type;
-    payload.header_size = source->header_size;
-    payload.size = source->body.size;
+    /* A sender's claim: a body cut short or refused can be smaller than the header it names. */
+    struct privacy_source bounded = *source;
+    bounded.header_size = MIN(source->header_size, (uint64_t)source->body.size);
+    payload.bytes = bounded.body;
+    payload.type = bounded.type;
+    payload.header_size = bounded.header_size;
+    payload.size = bounded.body.size;
     if (privacy->keep == RECORD_KEEP_HASHED ||
-        (privacy->redact_count > 0 && !redact(privacy, source, arena, &payload)))
-        keep_hash(source->body, &payload);
+        (privacy->redact_count > 0 && !redact(privacy, &bounded, arena, &payload)))
+        keep_hash(bounded.body, &payload);
     else
-        limit(privacy, source, &payload);
+        limit(privacy, &bounded, &payload);
     *ret_payload = payload;
 }
 

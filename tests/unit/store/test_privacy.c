@@ -86,6 +86,23 @@ TEST(paths)
     expect_redacted("$.a.b.c", "", "{\"a\":{\"b\":1}}", "{\"a\":{\"b\":1}}");
 }
 
+TEST(a_header_ends_with_its_body)
+{
+    const struct str redact[] = {STR("ssn")};
+    struct privacy privacy = {.bytes_max = 1 << 20, .redact = redact};
+    struct privacy_source source = json_source(STR("[4]"));
+    struct record_payload payload;
+    source.header_size = 71;
+    for (size_t count = 0; count < 2; count++) {
+        privacy.redact_count = count;
+        arena_init(&arena, 1 << 20);
+        privacy_apply(&privacy, &source, &arena, &payload);
+        EXPECT_STR(payload.bytes, STR("[4]"));
+        EXPECT_INT(payload.header_size, 3);
+        arena_clear(&arena);
+    }
+}
+
 TEST(several_entries_at_once)
 {
     const struct str redact[] = {STR("$.a.b"), STR("c"), STR("$.a.*.d")};
