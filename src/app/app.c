@@ -81,11 +81,16 @@ static enum status read_redact(const struct config *config, struct app *app, str
     return STATUS_OK;
 }
 
+static struct privacy privacy_of(const struct config *config, const struct app *app, int keep)
+{
+    return (struct privacy){.keep = (enum record_keep)keep,
+                            .bytes_max = config->record_bytes_max,
+                            .redact = app->redact,
+                            .redact_count = config->record_redact.count};
+}
+
 static enum status open_recorder(const struct config *config, struct app *app, struct error *err)
 {
-    struct privacy privacy = {.bytes_max = config->record_bytes_max,
-                              .redact = app->redact,
-                              .redact_count = config->record_redact.count};
     struct recorder_options options = {
         .sync = (enum recorder_sync)config->record_sync,
         .sample_rate = config->record_sample_rate,
@@ -93,15 +98,13 @@ static enum status open_recorder(const struct config *config, struct app *app, s
         .keep_age_ns = config->record_keep_age_ns,
         .keep_bytes = config->record_keep_bytes,
         .ring_count = app->thread_count,
-        .input = privacy,
-        .output = privacy,
+        .loan_ns = config->jobs_result_ttl_ns,
+        .input = privacy_of(config, app, config->record_input),
+        .output = privacy_of(config, app, config->record_output),
         .store = find_store,
         .context = app,
     };
-    TRY(read_redact(config, app, err));
     if (data_is_off(app->data)) return STATUS_OK;
-    options.input.keep = (enum record_keep)config->record_input;
-    options.output.keep = (enum record_keep)config->record_output;
     return recorder_new(&options, &app->recorder, err);
 }
 
@@ -117,14 +120,22 @@ static enum status make_jobs(struct app *app, const struct config *config, struc
         /* Before an engine brings libraries of the same names as curl's, but less in them. */
         TRY(client_web_start(err));
     }
-    app->jobs = jobs_new(&(struct jobs_options){
+    TRY(read_redact(config, app, err));
+    struct jobs_options options = {
         .attempts_max = (uint32_t)config->jobs_attempts_max,
         .visibility_ms = config->worker_visibility_ns / NS_PER_MS,
         .callback_rules = app->callback_rules,
         .callback_secret = str_of(config->jobs_callback_secret),
         .callback_tries = (uint32_t)config->jobs_callback_tries,
         .callback_timeout_ns = config->jobs_callback_timeout_ns,
-    });
+        .input = privacy_of(config, app, config->record_input),
+        .output = privacy_of(config, app, config->record_output),
+        .result_ttl_ns = config->jobs_result_ttl_ns,
+    };
+    /* A default that nobody chose does not take an answer from who comes back for it. */
+    bool unlimited = config->origins[CONFIG_OPTION_record_bytes_max] == CONFIG_FROM_DEFAULT;
+    options.input.inline_unlimited = options.output.inline_unlimited = unlimited;
+    app->jobs = jobs_new(&options);
     return STATUS_OK;
 }
 

@@ -378,9 +378,11 @@ static enum status set_up_writer(struct sqlite *sqlite, struct error *err)
     char cache[64];
     int keep = 1;
     TRY(claim(file, sqlite->handle, err));
+    /* What is deleted is written over, whatever the library's own default: it may be what is not to
+     * be kept. */
     TRY(script(sqlite->handle, file->path,
                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; "
-               "PRAGMA temp_store=MEMORY",
+               "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=ON",
                err));
     (void)snprintf(cache, sizeof cache, "PRAGMA cache_size=-%llu",
                    (unsigned long long)(file->options.cache_size / 1024));

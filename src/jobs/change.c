@@ -64,9 +64,11 @@ static enum status check_retry(struct job_change *change, uint64_t now_ms, struc
     if (record->expires_us && record->expires_us / 1000 <= now_ms)
         return fail(err, STATUS_FAILED_PRECONDITION,
                     "the time of job '%s' is over: submit it as a new one", record->id);
-    if (record->input.keep != RECORD_KEEP_INLINE)
+    if (!record_whole_input(record))
         return fail(err, STATUS_FAILED_PRECONDITION,
-                    "the input of job '%s' was not kept: submit it as a new one", record->id);
+                    "the input of job '%s' was not kept as it came (record.input, record.redact, "
+                    "or the model's own rules): submit it as a new one",
+                    record->id);
     return STATUS_OK;
 }
 
@@ -128,7 +130,7 @@ static void got(struct store_call *call, enum status status, const struct error 
 void job_change(struct job_change *change)
 {
     struct error err;
-    arena_init(&change->arena, RECORD_PAYLOAD_MAX + JOB_ARENA_MAX);
+    arena_init(&change->arena, JOB_RECORD_MAX);
     chain_init(&change->chain, change->jobs->store, change->jobs->queues);
     change->chain.done = changed;
     change->get = (struct store_call){

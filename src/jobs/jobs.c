@@ -198,12 +198,16 @@ static int64_t delay_ms(const struct record *record, uint64_t now_ms)
     return (int64_t)MIN(start_ms - now_ms, (uint64_t)JOB_DELAY_MS_MAX);
 }
 
+static bool lies_in_record(struct str input)
+{
+    return input.size == 0 || input.size > JOB_BODY_IN_MESSAGE_MAX;
+}
+
 void job_message_make(struct job_message *job, const struct record *record, uint64_t now_ms,
                       uint32_t attempt)
 {
     char fresh[RECORD_ID_SIZE + 1];
-    bool in_record =
-        record->input.bytes.size == 0 || record->input.bytes.size > JOB_BODY_IN_MESSAGE_MAX;
+    bool in_record = lies_in_record(record->input.bytes);
     if (attempt > 0) record_id_make(now_ms, fresh);
     memset(job, 0, sizeof *job);
     job_message_id(attempt > 0 ? fresh : record->id, job->id);
@@ -264,6 +268,15 @@ static void hash_input(struct record *record)
     sha256_end(&hash, record->key_hash);
 }
 
+/* After the message was made and the key's hash: both are of the input as it came. */
+static void reduce_input(struct job_submission *submission)
+{
+    struct record *record = &submission->record;
+    if (!submission->kept || record_payload_is_whole(submission->kept)) return;
+    if (lies_in_record(record->input.bytes)) record->loan = record->input;
+    record->input = *submission->kept;
+}
+
 static void complete_record(struct job_submission *submission, uint64_t now_ms)
 {
     struct record *record = &submission->record;
@@ -278,6 +291,7 @@ static void complete_record(struct job_submission *submission, uint64_t now_ms)
     if (record->key.size) hash_input(record);
     job_message_make(&submission->message, record, now_ms, 0);
     record->message_id = str_of(submission->message.id);
+    reduce_input(submission);
 }
 
 static void tell(struct job_submission *submission, enum status status, const struct error *err)
@@ -336,7 +350,7 @@ void job_submit(struct job_submission *submission)
     struct jobs *jobs = submission->jobs;
     struct chain *chain = &submission->chain;
     complete_record(submission, jobs_now_ms(jobs));
-    arena_init(&submission->arena, RECORD_PAYLOAD_MAX + JOB_ARENA_MAX);
+    arena_init(&submission->arena, JOB_RECORD_MAX);
     chain_init(chain, jobs->store, jobs->queues);
     struct store_call *record = chain_add_store(chain);
     record->arena = &submission->arena;

@@ -14,6 +14,11 @@
  * (jobs of a group, in order), and behind each a dead-letter queue; slipway-callbacks for what is
  * to be told to others.
  *
+ * What may not be kept as it came (store/privacy.h) is not in the record: the input is whole in the
+ * message, which is deleted with the job's end, and only if it is too large for that on loan in the
+ * record, until the same moment. An answer is on loan for result_ttl_ns, since its job is over
+ * before it can be fetched. A failed job's message lies in the dead-letter queue as it came.
+ *
  * The message: the body is the request's bytes as they came. Attributes: `job` (the record's id),
  * `model`, `version`, `type` (media type, jobs/payload.h), `header-size`, `trace`; `input` is
  * "record" if the bytes were too many for a message and lie in the record only. Its id is the
@@ -28,6 +33,7 @@
 #include "jobs/callback.h"
 #include "jobs/chain.h"
 #include "jobs/payload.h"
+#include "store/privacy.h"
 
 #define JOBS_QUEUE "slipway-jobs"
 #define JOBS_QUEUE_FIFO "slipway-jobs.fifo"
@@ -47,6 +53,7 @@ enum {
     JOB_GROUP_MAX = QUEUE_ID_MAX,
     JOB_ATTEMPTS_MARGIN = 10,
     JOB_ARENA_MAX = 2 * 1024 * 1024,
+    JOB_RECORD_MAX = 3 * RECORD_PAYLOAD_MAX + JOB_ARENA_MAX, /* input, output, loan */
 };
 
 _Static_assert(JOB_BODY_IN_MESSAGE_MAX + 8192 < QUEUE_MESSAGE_SIZE_MAX,
@@ -61,6 +68,11 @@ struct jobs_options {
     struct str callback_secret;
     uint32_t callback_tries;      /* of one callback; 0: 10 */
     uint64_t callback_timeout_ns; /* of one try; 0: 10 s */
+    /* What may be kept; redact lists are borrowed. A model's own rules go over it (jobs/keep.h). */
+    struct privacy input;
+    struct privacy output;
+    /* How long an answer that may not be kept whole is there to be fetched; 0: not at all. */
+    uint64_t result_ttl_ns;
 };
 
 struct jobs {
@@ -157,6 +169,8 @@ struct job_submission {
      * start, expiry, callback; the rest is set by job_submit. What it points to stays until `done`.
      */
     struct record record;
+    /* What its record may keep of the input; NULL: all. */
+    const struct record_payload *kept;
     job_submitted_function *done;
     void *context;
 

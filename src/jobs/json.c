@@ -32,10 +32,13 @@ static void put_outcome(struct json_writer *json, const struct record *record)
     json_put_string(json, STR("code"), str_of(status_name(record->status)));
 }
 
-static bool has_json(const struct record_payload *output)
+static void put_result(struct json_writer *json, const struct record *record)
 {
-    return output->keep == RECORD_KEEP_INLINE && output->bytes.size > 0 &&
-           str_equal(output->type, STR("application/json"));
+    const struct record_payload *output = record_whole_output(record);
+    if (!output || output->bytes.size == 0 || !str_equal(output->type, STR("application/json")))
+        return;
+    json_add_name(json, STR("result"));
+    json_add_raw(json, output->bytes);
 }
 
 void job_json_write(const struct record *record, bool result, struct json_writer *json)
@@ -55,9 +58,6 @@ void job_json_write(const struct record *record, bool result, struct json_writer
     put_text(json, STR("callback"), record->callback);
     put_times(json, record);
     put_outcome(json, record);
-    if (result && record->state == RECORD_SUCCEEDED && has_json(&record->output)) {
-        json_add_name(json, STR("result"));
-        json_add_raw(json, record->output.bytes);
-    }
+    if (result) put_result(json, record);
     json_end_object(json);
 }

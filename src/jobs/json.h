@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "store/record.h"
 
-/* Appends one object. With `result` the output is embedded, if it is JSON and was kept whole. */
+/* Appends one object. With `result` the output is embedded, if it is JSON and there whole. */
 void job_json_write(const struct record *record, bool result, struct json_writer *json);
 
 #endif

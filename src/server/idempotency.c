@@ -7,7 +7,7 @@
 #include "server/answer.h"
 #include "server/errand.h"
 
-enum { MEMORY_MAX = 2 * RECORD_PAYLOAD_MAX + (16 << 20) };
+enum { MEMORY_MAX = 3 * RECORD_PAYLOAD_MAX + (16 << 20) };
 
 struct idempotency {
     struct errand errand;
@@ -61,13 +61,6 @@ static void end_with_answer(struct idempotency *idempotency, const struct record
     end(idempotency);
 }
 
-/* A redacted one has the hash of the whole. */
-static bool can_be_given_again(const struct record *record)
-{
-    return record->state == RECORD_SUCCEEDED && record->output.keep == RECORD_KEEP_INLINE &&
-           !record->output.hashed && record->output.bytes.data;
-}
-
 /* --- questions to the store ------------------------------------------------------------------- */
 
 static void on_store_done(struct store_call *call, enum status status, const struct error *err)
@@ -99,8 +92,8 @@ static void admitted(struct errand *errand)
     const struct store_admit *admit = &idempotency->call.admit;
     if (idempotency->status != STATUS_OK)
         end_with_failure(idempotency, &idempotency->err);
-    else if (admit->existing && can_be_given_again(&admit->found))
-        end_with_answer(idempotency, &admit->found.output, true);
+    else if (admit->existing && record_whole_output(&admit->found))
+        end_with_answer(idempotency, record_whole_output(&admit->found), true);
     else
         end_with_answer(idempotency, &idempotency->output, false);
 }
@@ -153,8 +146,8 @@ static void known(struct idempotency *idempotency)
              "idempotency key '%.*s' was used with another input for model '%.*s'",
              STR_ARGS(idempotency->key), STR_ARGS(idempotency->match.captures[0]));
         end_with_failure(idempotency, &err);
-    } else if (can_be_given_again(record)) {
-        end_with_answer(idempotency, &record->output, true);
+    } else if (record_whole_output(record)) {
+        end_with_answer(idempotency, record_whole_output(record), true);
     } else {
         idempotency->run(idempotency->errand.thread, idempotency->errand.exchange,
                          &idempotency->match, idempotency->face, idempotency);

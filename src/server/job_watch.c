@@ -118,6 +118,19 @@ static void answer_gone(struct watch *watch, const struct record *record)
     answer_failure_of(watch->errand.thread, watch->errand.exchange, &failure);
 }
 
+/* Not what was redacted or cut short in its place: that would pass for an answer. */
+static void answer_not_kept(struct watch *watch, const struct record *record)
+{
+    struct error err;
+    fail(
+        &err, STATUS_FAILED_PRECONDITION,
+        "the result of job '%s' is gone: record.output, record.redact or the model's own rules let "
+        "it be there for jobs.result_ttl only; submit the input again",
+        record->id);
+    struct failure failure = {410, record->request_id, &err};
+    answer_failure_of(watch->errand.thread, watch->errand.exchange, &failure);
+}
+
 static void answer_failed(struct watch *watch, const struct record *record)
 {
     struct error err;
@@ -128,14 +141,15 @@ static void answer_failed(struct watch *watch, const struct record *record)
 
 static void answer_result(struct watch *watch, const struct record *record)
 {
+    const struct record_payload *output = record_whole_output(record);
     switch (record->state) {
     case RECORD_PENDING:
     case RECORD_RUNNING: answer_state(watch, 202, record); return;
     case RECORD_SUCCEEDED:
-        if (record->output.keep == RECORD_KEEP_INLINE)
-            answer_output(watch, &record->output);
+        if (output)
+            answer_output(watch, output);
         else
-            answer_gone(watch, record);
+            answer_not_kept(watch, record);
         return;
     case RECORD_FAILED: answer_failed(watch, record); return;
     case RECORD_CANCELLED:
@@ -387,7 +401,7 @@ static void handle(struct server_thread *thread, struct http_exchange *exchange,
         answer_failure(thread, exchange, &err);
         return;
     }
-    arena_init(&watch->arena, 2 * RECORD_PAYLOAD_MAX + JOB_ARENA_MAX);
+    arena_init(&watch->arena, JOB_RECORD_MAX);
     errand_begin(&watch->errand, looked);
     watch->errand.user.on_abort = on_gone;
     look(watch);

@@ -1,7 +1,7 @@
 /* Inferences to records. */
 #include "server/recording.h"
 
-#include "config/model_config.h"
+#include "jobs/keep.h"
 #include "net/http.h"
 #include "protocol/oip_binary.h"
 
@@ -46,49 +46,28 @@ uint64_t recording_input_header(const struct http_exchange *exchange, bool *ret_
     return *ret_is_json ? size : 0;
 }
 
-static const struct model_config_record *model_rules(const struct serve_call *call)
-{
-    const struct model_config *config = serve_model_config(call->model);
-    return config->slipway ? config->slipway->record : NULL;
-}
-
-static struct str sole_name(const struct slipway_tensor_spec *specs, size_t count)
-{
-    return count == 1 && specs[0].name ? str_of(specs[0].name) : STR_EMPTY;
-}
-
 static void fill_input(const struct recording *recording, struct arena *arena,
                        struct record_payload *payload)
 {
-    const struct infer_spec *spec = serve_model_spec(recording->call->model);
-    struct privacy_source source = {.body = recording->exchange->body,
-                                    .sole = sole_name(spec->inputs, spec->input_count)};
-    struct str names[PRIVACY_REDACT_MAX];
-    struct privacy privacy;
+    struct privacy_source source = {.body = recording->exchange->body};
     source.header_size = recording_input_header(recording->exchange, &source.is_json);
     bool plain = source.is_json && source.header_size == 0;
     source.type = plain ? recording->input_type : STR("application/octet-stream");
-    privacy_of_model(&recorder_options(recording->thread->options->recorder)->input,
-                     model_rules(recording->call), PRIVACY_INPUT, names, &privacy);
-    privacy_apply(&privacy, &source, arena, payload);
+    keep_payload(&recorder_options(recording->thread->options->recorder)->input,
+                 recording->call->model, PRIVACY_INPUT, &source, arena, payload);
 }
 
 static void fill_output(const struct recording *recording, struct arena *arena,
                         struct record_payload *payload)
 {
-    const struct infer_spec *spec = serve_model_spec(recording->call->model);
-    struct privacy_source source = {
+    const struct privacy_source source = {
         .body = recording->output,
         .type = recording->output_type,
         .header_size = recording->output_header_size,
         .is_json = true,
-        .sole = sole_name(spec->outputs, spec->output_count),
     };
-    struct str names[PRIVACY_REDACT_MAX];
-    struct privacy privacy;
-    privacy_of_model(&recorder_options(recording->thread->options->recorder)->output,
-                     model_rules(recording->call), PRIVACY_OUTPUT, names, &privacy);
-    privacy_apply(&privacy, &source, arena, payload);
+    keep_payload(&recorder_options(recording->thread->options->recorder)->output,
+                 recording->call->model, PRIVACY_OUTPUT, &source, arena, payload);
 }
 
 static uint64_t wall_us(uint64_t now_wall_ns, uint64_t now_ns, uint64_t at_ns)

@@ -11,6 +11,7 @@
 #include "base/num.h"
 #include "jobs/change.h"
 #include "jobs/json.h"
+#include "jobs/keep.h"
 #include "protocol/oip_binary.h"
 #include "server/answer.h"
 #include "server/errand.h"
@@ -72,6 +73,7 @@ static void answer_job(struct server_thread *thread, struct http_exchange *excha
 struct submit {
     struct errand errand;
     struct job_submission submission;
+    struct record_payload kept;
     enum status status;
     struct error error;
 };
@@ -101,8 +103,10 @@ static void submitted(struct job_submission *submission, enum status status,
 
 /* What the synchronous call would have refused is refused now. */
 static enum status validate(struct server_thread *thread, struct http_exchange *exchange,
-                            const struct record *record, struct payload *payload, struct error *err)
+                            struct submit *submit, struct payload *payload, struct error *err)
 {
+    const struct record *record = &submit->submission.record;
+    const struct privacy_source source = keep_source(payload);
     struct serve_model *model;
     struct infer_request request;
     struct infer_bound bound;
@@ -110,7 +114,11 @@ static enum status validate(struct server_thread *thread, struct http_exchange *
     infer_request_init(&request, exchange->arena);
     request.model_name = record->model;
     TRY(payload_read(payload, serve_model_spec(model), &request, err));
-    return infer_request_bind(serve_model_spec(model), &request, &bound, err);
+    TRY(infer_request_bind(serve_model_spec(model), &request, &bound, err));
+    keep_payload(&thread->options->jobs->options.input, model, PRIVACY_INPUT, &source,
+                 exchange->arena, &submit->kept);
+    submit->submission.kept = &submit->kept;
+    return STATUS_OK;
 }
 
 static enum status read_payload(struct http_exchange *exchange, enum payload_face face,
@@ -128,8 +136,9 @@ static enum status read_payload(struct http_exchange *exchange, enum payload_fac
 
 static enum status read_submission(struct server_thread *thread, struct http_exchange *exchange,
                                    const struct route_match *match, enum payload_face face,
-                                   struct record *record, struct error *err)
+                                   struct submit *submit, struct error *err)
 {
+    struct record *record = &submit->submission.record;
     struct payload payload = {0};
     bool private_is_allowed;
     bool may_be_wrapped = str_equal(str_of(match->route->name), STR("job submit"));
@@ -141,7 +150,7 @@ static enum status read_submission(struct server_thread *thread, struct http_exc
     if (record->callback.size)
         TRY(callback_rules_check(thread->options->jobs->options.callback_rules, record->callback,
                                  &private_is_allowed, err));
-    TRY(validate(thread, exchange, record, &payload, err));
+    TRY(validate(thread, exchange, submit, &payload, err));
     record->input = (struct record_payload){
         .bytes = payload.body,
         .type = payload_type(payload.face),
@@ -160,7 +169,7 @@ void jobs_submit(struct server_thread *thread, struct http_exchange *exchange,
         return;
     }
     struct job_submission *submission = &submit->submission;
-    if (read_submission(thread, exchange, match, face, &submission->record, &err) != STATUS_OK) {
+    if (read_submission(thread, exchange, match, face, submit, &err) != STATUS_OK) {
         answer_failure(thread, exchange, &err);
         return;
     }

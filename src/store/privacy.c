@@ -275,7 +275,9 @@ static bool redact(const struct privacy *privacy, const struct privacy_source *s
 static void limit(const struct privacy *privacy, const struct privacy_source *source,
                   struct record_payload *payload)
 {
-    uint64_t bytes_max = MIN(privacy->bytes_max, (uint64_t)RECORD_PAYLOAD_MAX);
+    bool unlimited = privacy->keep == RECORD_KEEP_INLINE && privacy->inline_unlimited;
+    uint64_t bytes_max = unlimited ? (uint64_t)RECORD_PAYLOAD_MAX : privacy->bytes_max;
+    bytes_max = MIN(bytes_max, (uint64_t)RECORD_PAYLOAD_MAX);
     payload->keep = RECORD_KEEP_INLINE;
     if (payload->bytes.size <= bytes_max) return;
     if (privacy->keep == RECORD_KEEP_INLINE) {
@@ -320,7 +322,10 @@ void privacy_of_model(const struct privacy *general, const struct model_config_r
     int32_t keep = side == PRIVACY_INPUT ? record->input : record->output;
     if (keep != MODEL_CONFIG_KEEP_DEFAULT)
         ret_privacy->keep = (enum record_keep)(keep - MODEL_CONFIG_KEEP_INLINE);
-    if (record->bytes_max > 0) ret_privacy->bytes_max = record->bytes_max;
+    if (record->bytes_max > 0) {
+        ret_privacy->bytes_max = record->bytes_max;
+        ret_privacy->inline_unlimited = false;
+    }
     if (record->redact.count == 0) return;
     assert(general->redact_count + record->redact.count <= PRIVACY_REDACT_MAX);
     for (size_t i = 0; i < general->redact_count; i++) names[i] = general->redact[i];

@@ -36,6 +36,7 @@ struct privacy {
     enum record_keep keep;
     /* INLINE: what is larger is HASHED. TRUNCATED: so much is kept. */
     uint64_t bytes_max;
+    bool inline_unlimited; /* INLINE keeps all, whatever bytes_max says */
     const struct str *redact;
     size_t redact_count; /* at most PRIVACY_REDACT_MAX */
 };
@@ -55,7 +56,8 @@ void privacy_apply(const struct privacy *privacy, const struct privacy_source *s
 
 /*
  * The rules for one model: the server's, with what the model's configuration says over them
- * (`record`, NULL if it says nothing); both redact. `names` is memory for the list, which must live
+ * (`record`, NULL if it says nothing); both redact. A model's own bytes_max ends inline_unlimited:
+ * that is for a default which nobody chose. `names` is memory for the list, which must live
  * as long as *ret_privacy.
  */
 enum privacy_side { PRIVACY_INPUT, PRIVACY_OUTPUT };

@@ -219,7 +219,30 @@ enum status record_check(const struct record *record, struct error *err)
     TRY(check_sized(record->error, ERROR_SIZE_MAX, "error", err));
     TRY(check_sized(record->label, RECORD_LABEL_MAX, "label", err));
     TRY(check_payload(&record->input, "input", err));
-    return check_payload(&record->output, "output", err);
+    TRY(check_payload(&record->output, "output", err));
+    return check_payload(&record->loan, "payload on loan", err);
+}
+
+/* --- what is whole -----------------------------------------------------------------------------
+ */
+
+bool record_payload_is_whole(const struct record_payload *payload)
+{
+    return payload->keep == RECORD_KEEP_INLINE && !payload->hashed && payload->bytes.data;
+}
+
+const struct record_payload *record_whole_input(const struct record *record)
+{
+    if (record_payload_is_whole(&record->input)) return &record->input;
+    if (record_state_is_final(record->state) || !record->loan.bytes.data) return NULL;
+    return &record->loan;
+}
+
+const struct record_payload *record_whole_output(const struct record *record)
+{
+    if (record->state != RECORD_SUCCEEDED) return NULL;
+    if (record_payload_is_whole(&record->output)) return &record->output;
+    return record->loan.bytes.data ? &record->loan : NULL;
 }
 
 /* --- copies ----------------------------------------------------------------------------------- */
@@ -246,7 +269,8 @@ enum status record_copy(const struct record *record, bool with_payloads, struct 
                                  &copy.message_id, &copy.group,    &copy.error,      &copy.label,
                                  &copy.callback};
     bool fits = copy_payload(arena, with_payloads, &copy.input) &&
-                copy_payload(arena, with_payloads, &copy.output);
+                copy_payload(arena, with_payloads, &copy.output) &&
+                copy_payload(arena, with_payloads, &copy.loan);
     for (size_t i = 0; fits && i < COUNT_OF(texts); i++) fits = copy_text(arena, texts[i]);
     if (!fits)
         return fail(err, STATUS_EXHAUSTED, "record '%s' does not fit in what is left of memory",

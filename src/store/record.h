@@ -99,6 +99,12 @@ struct record {
     struct str error;
     struct record_payload input;
     struct record_payload output;
+    /*
+     * What input or output do not keep, whole (bytes, type, header_size): while a job waits or runs
+     * its input, if that lies nowhere else; then, for a while, its answer. Data NULL: nothing. It
+     * is for the job's worker and for who fetches the answer, and shown nowhere else.
+     */
+    struct record_payload loan;
     struct str label; /* feedback: what the right answer was, JSON */
 
     /* Of jobs only. */
@@ -119,6 +125,16 @@ const char *record_keep_text(enum record_keep keep);
 
 /* True of the states that nothing follows. */
 bool record_state_is_final(enum record_state state);
+
+/* True if it is kept as it came: all of it, and nothing redacted (what was has a hash as well). */
+bool record_payload_is_whole(const struct record_payload *payload);
+
+/*
+ * The one test of what may be run or given again: the input or the answer of a record that was read
+ * with payloads, as it came, from what is kept or what is on loan. NULL: it is not there any more.
+ */
+const struct record_payload *record_whole_input(const struct record *record);
+const struct record_payload *record_whole_output(const struct record *record);
 
 /* A new id at this time, greater than all this process has made. Any thread; no lock. */
 void record_id_make(uint64_t now_ms, char ret_id[RECORD_ID_SIZE + 1]);

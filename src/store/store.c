@@ -56,10 +56,14 @@ static enum status check_change(const struct store_change *change, struct error 
     TRY(check_id(change->id, err));
     memcpy(changed.id, change->id.data, RECORD_ID_SIZE);
     if (change->output) changed.output = *change->output;
+    if (change->loan) changed.loan = *change->loan;
     if (change->from == 0 || change->from >> RECORD_STATE_COUNT)
         return fail(err, STATUS_INVALID_ARGUMENT, "a change starts from no known state");
     if (change->output && change->clear_output)
         return fail(err, STATUS_INVALID_ARGUMENT, "a change both sets and clears the output");
+    if (change->loan && !record_state_is_final(change->to))
+        return fail(err, STATUS_INVALID_ARGUMENT, "a loan begins with a final state, not with %s",
+                    record_state_text(change->to));
     return record_check(&changed, err);
 }
 

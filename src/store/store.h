@@ -66,6 +66,8 @@ struct store_change {
     struct str variant;
     struct str message_id;
     const struct record_payload *output; /* NULL: not */
+    /* Goes with a final state: a change to one ends the loan there was, and begins this one. */
+    const struct record_payload *loan;
     bool clear_output; /* a retry begins anew: done_us goes to 0 as well, unless given */
     int attempts_add;
     double progress;       /* set if >= 0; give -1 to leave it */
@@ -126,12 +128,15 @@ struct store_statistics {
 };
 
 /* Deletes the oldest finished records: those done before `before_us`, and as many as it takes to be
- * below bytes_max; at most count_max of them. */
+ * below bytes_max; at most count_max of them. Ends the loans, at most count_max as well, of records
+ * that were done before `loans_before_us`; the records stay. */
 struct store_prune {
     uint64_t before_us; /* 0: none by age */
     uint64_t bytes_max; /* 0: none by size */
+    uint64_t loans_before_us;
     uint32_t count_max;
     uint64_t deleted;
+    uint64_t loans_ended;
     bool more;
 };
 

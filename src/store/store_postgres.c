@@ -67,7 +67,9 @@ static const struct migration migrations[] = {
     X(output_size, 35, bigint)                                                                     \
     X(output_hash, 36, bytea)                                                                      \
     X(output_keep, 37, bigint)                                                                     \
-    X(weight, 38, bigint)
+    X(loan_type, 38, text)                                                                         \
+    X(loan_header_size, 39, bigint)                                                                \
+    X(weight, 40, bigint)
 
 enum column {
 #define X(name, number, type) COLUMN_##name,
@@ -75,22 +77,24 @@ enum column {
 #undef X
         COLUMN_INPUT,
     COLUMN_OUTPUT,
+    COLUMN_LOAN,
     COLUMN_COUNT
 };
 
 #define X(name, number, type) #name ", "
-static const char insert_sql[] =
-    "WITH inserted AS (INSERT INTO records (" COLUMN_TABLE(X) "input, output) SELECT * FROM unnest("
+static const char insert_sql[] = "WITH inserted AS (INSERT INTO records (" COLUMN_TABLE(
+    X) "input, output, loan) SELECT * FROM unnest("
 #undef X
 #define X(name, number, type) "$" #number "::" #type "[], "
-    COLUMN_TABLE(X) "$39::bytea[], $40::bytea[]) ON CONFLICT DO NOTHING RETURNING state, weight) "
-                    "SELECT state, count(*), sum(weight)::bigint FROM inserted GROUP BY state";
+    COLUMN_TABLE(X) "$41::bytea[], $42::bytea[], $43::bytea[]) ON CONFLICT DO NOTHING "
+                    "RETURNING state, weight) SELECT state, count(*), sum(weight)::bigint FROM "
+                    "inserted GROUP BY state";
 #undef X
 #define X(name, number, type) #name ", " /* for the SELECTs below */
 
 /* A row with payloads, and one of the same shape without. */
-#define SELECT_WHOLE "SELECT " COLUMN_TABLE(X) "input, output FROM records "
-#define SELECT_BARE "SELECT " COLUMN_TABLE(X) "NULL::bytea, NULL::bytea FROM records "
+#define SELECT_WHOLE "SELECT " COLUMN_TABLE(X) "input, output, loan FROM records "
+#define SELECT_BARE "SELECT " COLUMN_TABLE(X) "NULL::bytea, NULL::bytea, NULL::bytea FROM records "
 
 /* --- counting --------------------------------------------------------------------------------- */
 
@@ -106,8 +110,8 @@ static const char *count_name(uint64_t state)
 
 static uint64_t weight_of(const struct record *record)
 {
-    return WEIGHT_ROW + record->input.bytes.size + record->output.bytes.size + record->error.size +
-           record->label.size;
+    return WEIGHT_ROW + record->input.bytes.size + record->output.bytes.size +
+           record->loan.bytes.size + record->error.size + record->label.size;
 }
 
 /* --- rows to parameters ----------------------------------------------------------------------- */
@@ -125,7 +129,8 @@ static const enum column_kind column_kinds[COLUMN_COUNT] = {
     [COLUMN_callback] = KIND_TEXT,    [COLUMN_progress] = KIND_DOUBLE,
     [COLUMN_input_type] = KIND_TEXT,  [COLUMN_input_hash] = KIND_BYTES,
     [COLUMN_output_type] = KIND_TEXT, [COLUMN_output_hash] = KIND_BYTES,
-    [COLUMN_INPUT] = KIND_BYTES,      [COLUMN_OUTPUT] = KIND_BYTES,
+    [COLUMN_loan_type] = KIND_TEXT,   [COLUMN_INPUT] = KIND_BYTES,
+    [COLUMN_OUTPUT] = KIND_BYTES,     [COLUMN_LOAN] = KIND_BYTES,
 };
 
 /* What a column of a row is; which member counts is the column's kind. */
@@ -206,6 +211,9 @@ static void set_row(struct row *row, const struct record *record)
     row->cells[COLUMN_progress].real = record->progress;
     set_payload(row, COLUMN_input_type, COLUMN_INPUT, &record->input);
     set_payload(row, COLUMN_output_type, COLUMN_OUTPUT, &record->output);
+    set_text(row, COLUMN_loan_type, record->loan.type);
+    set_number(row, COLUMN_loan_header_size, record->loan.header_size);
+    set_text(row, COLUMN_LOAN, record->loan.bytes);
     set_number(row, COLUMN_weight, weight_of(record));
 }
 
@@ -350,6 +358,9 @@ static enum status read_record(const struct postgres_result *r, int row, struct 
     (void)read_hash(r, row, COLUMN_key_hash, record->key_hash); /* absent without a key */
     read_payload(r, row, COLUMN_input_type, COLUMN_INPUT, &record->input);
     read_payload(r, row, COLUMN_output_type, COLUMN_OUTPUT, &record->output);
+    record->loan.type = text_at(r, row, COLUMN_loan_type);
+    record->loan.header_size = number_at(r, row, COLUMN_loan_header_size);
+    record->loan.bytes = postgres_bytes_at(r, row, COLUMN_LOAN);
     return STATUS_OK;
 }
 
@@ -457,8 +468,13 @@ static const char change_sql[] =
     " output_hash = CASE WHEN $15::bigint = 1 THEN $19::bytea ELSE output_hash END,"
     " output_keep = CASE WHEN $15::bigint = 1 THEN $20::bigint ELSE output_keep END,"
     " output = CASE WHEN $15::bigint = 1 THEN $21::bytea ELSE output END,"
+    " loan_type = CASE WHEN $22::bigint = 1 THEN $23::text ELSE loan_type END,"
+    " loan_header_size = CASE WHEN $22::bigint = 1 THEN $24::bigint ELSE loan_header_size END,"
+    " loan = CASE WHEN $22::bigint = 1 THEN $25::bytea ELSE loan END,"
     " weight = weight + CASE WHEN $15::bigint = 1 THEN coalesce(octet_length($21::bytea), 0)"
     "   - coalesce(octet_length(output), 0) ELSE 0 END"
+    "   + CASE WHEN $22::bigint = 1 THEN coalesce(octet_length($25::bytea), 0)"
+    "   - coalesce(octet_length(loan), 0) ELSE 0 END"
     " WHERE id = $1::bytea AND ($2::bigint >> state) & 1 = 1"
     " RETURNING was, weight - weight_was";
 
@@ -467,6 +483,7 @@ static enum status update_record(struct database_session *session, struct store_
 {
     static const struct record_payload none = {.keep = RECORD_KEEP_INLINE};
     const struct record_payload *output = change->output ? change->output : &none;
+    const struct record_payload *loan = change->loan ? change->loan : &none;
     uint8_t id[RECORD_ID_BYTES];
     struct postgres_value values[] = {
         id_value(change->id, id),
@@ -490,6 +507,10 @@ static enum status update_record(struct database_session *session, struct store_
         postgres_bytes_value(hash_view(output->hash, output->hashed)),
         postgres_int(output->keep),
         postgres_bytes_value(output->bytes),
+        postgres_int(record_state_is_final(change->to)),
+        postgres_text_value(loan->type),
+        postgres_int((int64_t)loan->header_size),
+        postgres_bytes_value(loan->bytes),
     };
     return postgres_query(session, change_sql, values, COUNT_OF(values), ret_result, err);
 }
@@ -606,6 +627,29 @@ static enum status prune_step(struct pruning *pruning, struct error *err)
     return delete_doomed(pruning, err);
 }
 
+/* What others have ended meanwhile has no loan any more. */
+static enum status end_loans(struct pruning *pruning, struct error *err)
+{
+    struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
+    struct store_prune *prune = pruning->prune;
+    struct postgres_value values[] = {
+        postgres_int((int64_t)MIN(prune->loans_before_us, (uint64_t)INT64_MAX)),
+        postgres_int(prune->count_max)};
+    TRY(postgres_query(pruning->session,
+                       "WITH ended AS (UPDATE records SET loan = NULL, loan_type = NULL,"
+                       " loan_header_size = 0, weight_was = weight,"
+                       " weight = weight - octet_length(loan) WHERE id IN (SELECT id FROM records"
+                       "   WHERE loan IS NOT NULL AND done_us < $1::bigint AND state >= 2"
+                       "   LIMIT $2::bigint)"
+                       " AND loan IS NOT NULL RETURNING weight_was - weight AS less)"
+                       " SELECT count(*), coalesce(sum(less), 0)::bigint FROM ended",
+                       values, COUNT_OF(values), &r, err));
+    prune->loans_ended = number_at(r, 0, 0);
+    prune->more = prune->loans_ended == prune->count_max;
+    postgres_count(pruning->session, count_bytes, -postgres_int_at(r, 0, 1));
+    return STATUS_OK;
+}
+
 /* One process at a time; the others have nothing to do. */
 static enum status lock_pruning(struct database_session *session, bool *ret_locked,
                                 struct error *err)
@@ -627,6 +671,7 @@ static enum status run_prune(struct database_session *session, struct store_call
     call->prune.more = false;
     TRY(lock_pruning(session, &locked, err));
     if (!locked) return STATUS_OK;
+    TRY(end_loans(&pruning, err));
     TRY(postgres_count_read(session, count_bytes, &pruning.bytes, err));
     pruning.bytes += WEIGHT_EMPTY;
     for (size_t seen = 0; seen < SCAN_MAX && !pruning.ended; seen += SCAN_STEP)

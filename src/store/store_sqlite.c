@@ -63,7 +63,10 @@ static const struct migration migrations[] = {
     X(output_hash)                                                                                 \
     X(output_keep)                                                                                 \
     X(input)                                                                                       \
-    X(output)
+    X(output)                                                                                      \
+    X(loan_type)                                                                                   \
+    X(loan_header_size)                                                                            \
+    X(loan)
 
 enum column {
 #define X(name) COLUMN_##name,
@@ -84,7 +87,8 @@ static const char insert_sql[] =
 #define X(name) ", " #name /* for the SELECTs below */
 
 /* What a row takes, its share of the indexes counted in. */
-#define ROW_SIZE "(400 + coalesce(length(input), 0) + coalesce(length(output), 0))"
+#define ROW_SIZE                                                                                   \
+    "(400 + coalesce(length(input), 0) + coalesce(length(output), 0) + coalesce(length(loan), 0))"
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -126,6 +130,15 @@ static void bind_payload(struct sqlite_statement *s, int first,
 }
 _Static_assert(COLUMN_input_keep == COLUMN_input_type + 4, "bind_payload's order");
 _Static_assert(COLUMN_output_keep == COLUMN_output_type + 4, "bind_payload's order");
+
+/* Type, header_size, bytes. */
+static void bind_loan(struct sqlite_statement *s, int first, const struct record_payload *loan)
+{
+    sqlite_bind_text(s, first, loan->type);
+    sqlite_bind_int(s, first + 1, (int64_t)loan->header_size);
+    sqlite_bind_blob(s, first + 2, loan->bytes);
+}
+_Static_assert(COLUMN_loan == COLUMN_loan_type + 2, "bind_loan's order");
 
 static void bind_times(struct sqlite_statement *s, const struct record *record)
 {
@@ -176,6 +189,7 @@ static enum status insert(struct database_session *session, const struct record 
     bind_payload(s, parameter(COLUMN_output_type), &record->output);
     sqlite_bind_blob(s, parameter(COLUMN_input), record->input.bytes);
     sqlite_bind_blob(s, parameter(COLUMN_output), record->output.bytes);
+    bind_loan(s, parameter(COLUMN_loan_type), &record->loan);
     return sqlite_execute(s, err);
 }
 
@@ -265,6 +279,9 @@ static void read_rest(struct sqlite_statement *s, bool with_payloads, struct rec
     if (!with_payloads) return;
     record->input.bytes = bytes_at(s, place(COLUMN_input));
     record->output.bytes = bytes_at(s, place(COLUMN_output));
+    record->loan.type = text_at(s, COLUMN_loan_type);
+    record->loan.header_size = number_at(s, COLUMN_loan_header_size);
+    record->loan.bytes = bytes_at(s, place(COLUMN_loan));
 }
 
 static enum status read_record(struct sqlite_statement *s, bool with_payloads, struct arena *arena,
@@ -374,6 +391,8 @@ static void bind_change(struct sqlite_statement *s, const struct store_change *c
     sqlite_bind_int(s, 14, change->output || change->clear_output);
     bind_payload(s, 15, output);
     sqlite_bind_blob(s, 20, output->bytes);
+    sqlite_bind_int(s, 21, record_state_is_final(change->to));
+    bind_loan(s, 22, change->loan ? change->loan : &none);
 }
 
 static enum status run_change(struct database_session *session, struct store_call *call,
@@ -400,7 +419,10 @@ static enum status run_change(struct database_session *session, struct store_cal
                        " output_size = iif(?14, ?17, output_size),"
                        " output_hash = iif(?14, ?18, output_hash),"
                        " output_keep = iif(?14, ?19, output_keep),"
-                       " output = iif(?14, ?20, output) WHERE id = ?1",
+                       " output = iif(?14, ?20, output),"
+                       " loan_type = iif(?21, ?22, loan_type),"
+                       " loan_header_size = iif(?21, ?23, loan_header_size),"
+                       " loan = iif(?21, ?24, loan) WHERE id = ?1",
                        &s, err));
     bind_id(s, change->id, id);
     bind_change(s, change);
@@ -551,12 +573,31 @@ static enum status prune_rows(struct pruning *pruning, struct error *err)
     return STATUS_OK;
 }
 
+static enum status end_loans(struct database_session *session, struct store_prune *prune,
+                             struct error *err)
+{
+    struct sqlite_statement *s CLEANUP(sqlite_resetp) = NULL;
+    TRY(sqlite_prepare(session,
+                       "UPDATE records SET loan = NULL, loan_type = NULL, loan_header_size = NULL"
+                       " WHERE sequence IN (SELECT sequence FROM records WHERE loan IS NOT NULL"
+                       "   AND done_us < ?1 AND state >= 2 LIMIT ?2)",
+                       &s, err));
+    _Static_assert(RECORD_SUCCEEDED == 2, "the states that are final, in the SQL above");
+    sqlite_bind_int(s, 1, (int64_t)MIN(prune->loans_before_us, (uint64_t)INT64_MAX));
+    sqlite_bind_int(s, 2, prune->count_max);
+    TRY(sqlite_execute(s, err));
+    prune->loans_ended = (uint64_t)sqlite_changes(session);
+    prune->more = prune->loans_ended == prune->count_max;
+    return STATUS_OK;
+}
+
 static enum status run_prune(struct database_session *session, struct store_call *call,
                              struct error *err)
 {
     struct pruning pruning = {.prune = &call->prune, .session = session};
     call->prune.deleted = 0;
     call->prune.more = false;
+    TRY(end_loans(session, &call->prune, err));
     TRY(look_at_size(&pruning, err));
     for (size_t seen = 0; seen < SCAN_MAX && !pruning.ended; seen += PRUNE_STEP) {
         TRY(look_at_oldest(&pruning, err));
@@ -652,6 +693,7 @@ static enum status take_row(struct page *page, struct error *err)
     }
     if (store_filter_matches(&list->filter, &record)) {
         read_rest(page->statement, !list->without_payloads, &record);
+        record.loan = (struct record_payload){.keep = RECORD_KEEP_INLINE};
         enum status status = record_copy(&record, !list->without_payloads, page->arena,
                                          &list->records[list->count], err);
         page->ended = status == STATUS_EXHAUSTED && list->count > 0;

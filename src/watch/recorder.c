@@ -15,7 +15,8 @@
 enum {
     FLUSH_MS = 50,
     PRUNE_MS = 60 * 1000,
-    PRUNE_STEP = 200, /* records of one transaction: queues share the writer */
+    PRUNE_MS_MIN = 1000, /* for loans */
+    PRUNE_STEP = 200,    /* records of one transaction: queues share the writer */
     PRUNE_PAUSE_MS = 10,
     IDLE_ROUNDS = 20, /* without a record, before the thread sleeps until it is woken */
     SECOND_BITS = 32,
@@ -241,6 +242,7 @@ static enum status prune_step(struct recorder *recorder, struct store *store, bo
         .operation = STORE_PRUNE,
         .prune = {.before_us = age_us && age_us < now_us ? now_us - age_us : 0,
                   .bytes_max = options->keep_bytes,
+                  .loans_before_us = now_us - MIN(options->loan_ns / NS_PER_US, now_us),
                   .count_max = PRUNE_STEP},
     };
     TRY(store_run(store, &call, err));
@@ -249,15 +251,21 @@ static enum status prune_step(struct recorder *recorder, struct store *store, bo
     return STATUS_OK;
 }
 
+/* A loan is not to last much longer than it was meant to. */
+static uint64_t prune_pause_ns(const struct recorder_options *options)
+{
+    uint64_t pause_ns = options->prune_ns ? options->prune_ns : PRUNE_MS * NS_PER_MS;
+    if (options->loan_ns == 0) return pause_ns;
+    return MIN(pause_ns, MAX(options->loan_ns, PRUNE_MS_MIN * NS_PER_MS));
+}
+
 static void prune(struct recorder *recorder)
 {
     struct error err;
     struct store *store = recorder->options.store(recorder->options.context);
-    uint64_t every_ns =
-        recorder->options.prune_ns ? recorder->options.prune_ns : PRUNE_MS * NS_PER_MS;
+    uint64_t every_ns = prune_pause_ns(&recorder->options);
     uint64_t now_ns = clock_monotonic_ns();
     if (!store || now_ns - recorder->pruned_ns < every_ns) return;
-    if (recorder->options.keep_age_ns == 0 && recorder->options.keep_bytes == 0) return;
     recorder->pruned_ns = now_ns;
     bool more = true;
     while (more && !atomic_load(&recorder->ending)) {
@@ -283,8 +291,7 @@ static bool something_waits(struct recorder *recorder)
 /* Until something is recorded, or it is time to prune. */
 static void sleep_until_woken(struct recorder *recorder)
 {
-    uint64_t every_ns =
-        recorder->options.prune_ns ? recorder->options.prune_ns : PRUNE_MS * NS_PER_MS;
+    uint64_t every_ns = prune_pause_ns(&recorder->options);
     atomic_store(&recorder->asleep, true);
     if (!something_waits(recorder) && !atomic_load(&recorder->ending))
         pause_for(recorder, every_ns);

@@ -11,8 +11,9 @@
  * second, is shed: counted, and nothing else. So a store that is slow, full or away costs requests
  * nothing, and a flood costs them a comparison.
  *
- * The recorder thread also prunes the store: what is older than keep_age_ns, and the oldest above
- * keep_bytes, whoever wrote it. It logs a failure to write or to prune once until it changes.
+ * The recorder thread also prunes the store: what is older than keep_age_ns, the oldest above
+ * keep_bytes, and loans older than loan_ns, whoever wrote it. It logs a failure to write or to
+ * prune once until it changes.
  */
 #ifndef WATCH_RECORDER_H
 #define WATCH_RECORDER_H
@@ -38,6 +39,7 @@ struct recorder_options {
     uint64_t rate_max;    /* records a second, all threads together */
     uint64_t keep_age_ns; /* 0: any age */
     uint64_t keep_bytes;  /* 0: any size */
+    uint64_t loan_ns;     /* how long answers of jobs are on loan (store/record.h) */
     uint32_t ring_count;  /* loop threads */
     uint64_t flush_ns;    /* between two batches; 0: 50 ms */
     uint64_t prune_ns;    /* between two prunings; 0: 60 s */

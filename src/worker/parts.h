@@ -79,7 +79,12 @@ struct work {
     struct buffer output;
     struct str output_type;
     uint64_t output_header_size;
-    char version[24]; /* that ran */
+    /* What the record may keep, and what it needs whole for a while; made while the model is there.
+     */
+    struct record_payload kept_input; /* of a message that others sent */
+    struct record_payload kept_output;
+    struct record_payload loan; /* bytes.data NULL: none */
+    char version[24];           /* that ran */
     uint64_t started_us;
     uint64_t started_ns; /* of the loop's clock */
     bool marked;         /* as running, or that is on its way */

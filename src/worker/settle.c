@@ -17,7 +17,6 @@ enum {
 struct member {
     struct work *work;
     struct record record; /* of a message that others sent */
-    struct record_payload output;
     struct job_notice notice;
     struct queue_receipt receipt;
 };
@@ -64,18 +63,6 @@ static bool writes_record(const struct work *work)
     return false;
 }
 
-static struct record_payload output_of(const struct work *work)
-{
-    struct record_payload output = {.keep = RECORD_KEEP_OMITTED};
-    if (work->outcome != OUTCOME_SUCCEEDED) return output;
-    output.bytes = buffer_view(&work->output);
-    output.size = work->output.size;
-    output.type = work->output_type;
-    output.header_size = work->output_header_size;
-    output.keep = RECORD_KEEP_INLINE;
-    return output;
-}
-
 static struct str error_of(const struct work *work)
 {
     return work->outcome == OUTCOME_SUCCEEDED ? STR_EMPTY : str_of(work->error.message);
@@ -86,7 +73,7 @@ static void add_change(struct settlement *settlement, struct member *member, uin
     const struct work *work = member->work;
     struct store_call *call = chain_add_store(&settlement->chain);
     bool final = work->outcome != OUTCOME_RETRY;
-    member->output = output_of(work);
+    bool succeeded = work->outcome == OUTCOME_SUCCEEDED;
     call->operation = STORE_CHANGE;
     call->change = (struct store_change){
         .id = str_of(work->id),
@@ -95,12 +82,13 @@ static void add_change(struct settlement *settlement, struct member *member, uin
         .started_us = work->started_us,
         .done_us = final ? now_us : 0,
         .set_status = true,
-        .status = work->outcome == OUTCOME_SUCCEEDED ? STATUS_OK : work->error_status,
+        .status = succeeded ? STATUS_OK : work->error_status,
         .error = error_of(work),
         .version = *work->version ? str_of(work->version) : (struct str){NULL, 0},
-        .output = work->outcome == OUTCOME_SUCCEEDED ? &member->output : NULL,
+        .output = succeeded ? &work->kept_output : NULL,
+        .loan = succeeded && work->loan.bytes.data ? &work->loan : NULL,
         .attempts_add = work->started_us ? 1 : 0,
-        .progress = work->outcome == OUTCOME_SUCCEEDED ? 1 : -1,
+        .progress = succeeded ? 1 : -1,
     };
     if (final && work->found)
         job_notice_add(&member->notice, &work->record, &settlement->chain, &settlement->arena);
@@ -125,11 +113,9 @@ static void fill_record(struct member *member, uint64_t now_us)
     record->status = work->outcome == OUTCOME_SUCCEEDED ? STATUS_OK : work->error_status;
     record->error = error_of(work);
     record->attempts = message->receive_count;
-    record->input = (struct record_payload){.bytes = message->body,
-                                            .type = payload_type(work->payload.face),
-                                            .size = message->body.size,
-                                            .keep = RECORD_KEEP_INLINE};
-    record->output = output_of(work);
+    record->input = work->kept_input;
+    record->output.keep = RECORD_KEEP_OMITTED;
+    if (work->outcome == OUTCOME_SUCCEEDED) record->output = work->kept_output;
     record->progress = work->outcome == OUTCOME_SUCCEEDED ? 1 : 0;
 }
 

@@ -1,6 +1,7 @@
 /* One message: what it asks for, whether that is to be run, and how it went. */
 #include "base/hash.h"
 #include "base/mem.h"
+#include "jobs/keep.h"
 #include "loop/loop.h"
 #include "worker/parts.h"
 
@@ -34,6 +35,7 @@ static void derive_record_id(const struct work *work, char ret_id[RECORD_ID_SIZE
 
 void work_open(struct work *work)
 {
+    work->kept_input.keep = work->kept_output.keep = RECORD_KEEP_OMITTED;
     work->is_job = work->lease->consumer->is_jobs && job_ticket_read(work->message, &work->ticket);
     if (work->is_job)
         (void)snprintf(work->id, sizeof work->id, "%.*s", STR_ARGS(work->ticket.job));
@@ -106,6 +108,32 @@ static enum status encode(struct work *work, struct error *err)
                          &work->output_header_size, err);
 }
 
+/* A message of others is acknowledged with its record: only a job has somebody who comes back. */
+static void keep_output(struct work *work)
+{
+    const struct jobs_options *options = &worker_of(work)->jobs->options;
+    const struct privacy_source source = {
+        .body = buffer_view(&work->output),
+        .type = work->output_type,
+        .header_size = work->output_header_size,
+        .is_json = true,
+    };
+    keep_payload(&options->output, work->call.model, PRIVACY_OUTPUT, &source, &work->arena,
+                 &work->kept_output);
+    if (!work->is_job || !options->result_ttl_ns || record_payload_is_whole(&work->kept_output))
+        return;
+    work->loan = (struct record_payload){
+        .bytes = source.body, .type = source.type, .header_size = source.header_size};
+}
+
+static void keep_input(struct work *work)
+{
+    const struct privacy_source source = keep_source(&work->payload);
+    if (work->is_job) return; /* was seen to when it was accepted */
+    keep_payload(&worker_of(work)->jobs->options.input, work->call.model, PRIVACY_INPUT, &source,
+                 &work->arena, &work->kept_input);
+}
+
 static void note_version(struct work *work)
 {
     struct str version = serve_model_version(work->call.model);
@@ -121,6 +149,7 @@ static void on_done(struct serve_call *call, enum status status, const struct er
         call_error = &err;
     }
     if (status == STATUS_OK) {
+        keep_output(work);
         work_decide(work, OUTCOME_SUCCEEDED);
     } else if (status == STATUS_DEADLINE_EXCEEDED && call->deadline_ns) {
         work->error = *call_error;
@@ -174,18 +203,24 @@ static enum status choose_model(struct work *work, struct str *ret_name, struct 
     return STATUS_OK;
 }
 
-static void open_payload(struct work *work)
+static void open_message(struct work *work)
 {
-    struct queue_message *message = work->message;
-    work->payload = (struct payload){.body = message->body};
-    if (!work->is_job) {
-        struct str type = job_attribute(message, STR("type"));
-        work->payload.face = type.data ? payload_face_of(type) : payload_guess(message->body);
-        return;
-    }
+    struct str type = job_attribute(work->message, STR("type"));
+    work->payload.face = type.data ? payload_face_of(type) : payload_guess(work->message->body);
+}
+
+static enum status open_job(struct work *work, struct error *err)
+{
     work->payload.face = payload_face_of(work->ticket.type);
     work->payload.header_size = work->ticket.header_size;
-    if (work->ticket.input_in_record) work->payload.body = work->record.input.bytes;
+    if (!work->ticket.input_in_record) return STATUS_OK;
+    const struct record_payload *input = record_whole_input(&work->record);
+    if (!input)
+        return fail(err, STATUS_FAILED_PRECONDITION,
+                    "its input was not kept after it had failed (record.input, record.redact, or "
+                    "the model's own rules): submit it as a new one");
+    work->payload.body = input->bytes;
+    return STATUS_OK;
 }
 
 /* What a record needs to name the model, also if the run fails. */
@@ -197,6 +232,18 @@ static enum status name_model(struct work *work, struct error *err)
     }
     if (!work->ticket.version.data) work->ticket.version = STR_EMPTY;
     return STATUS_OK;
+}
+
+/* The rules of what is kept are the model's: it is looked for before anything may fail. */
+static enum status find_model(struct work *work, struct error *err)
+{
+    enum status status = name_model(work, err);
+    work->request.model_name = work->ticket.model;
+    if (status == STATUS_OK)
+        status = serve_find(worker_of(work)->lane, work->ticket.model, work->ticket.version,
+                            &work->call.model, err);
+    keep_input(work);
+    return status;
 }
 
 static uint64_t deadline_ns(const struct work *work)
@@ -216,10 +263,12 @@ static enum status submit(struct work *work, bool *ret_full, struct error *err)
     *ret_full = false;
     infer_request_init(&work->request, &work->arena);
     serve_call_init(call);
-    open_payload(work);
-    TRY(name_model(work, err));
-    work->request.model_name = work->ticket.model;
-    TRY(serve_find(worker->lane, work->ticket.model, work->ticket.version, &call->model, err));
+    work->payload = (struct payload){.body = work->message->body};
+    if (work->is_job)
+        TRY(open_job(work, err));
+    else
+        open_message(work);
+    TRY(find_model(work, err));
     TRY(payload_read(&work->payload, serve_model_spec(call->model), &work->request, err));
     TRY(infer_request_bind(serve_model_spec(call->model), &work->request, &call->bound, err));
     call->priority = work->request.priority;

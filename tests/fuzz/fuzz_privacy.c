@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct record_payload first, second;
     if (size < 2) return 0;
     struct privacy privacy = {.bytes_max = data[0] % 2 ? 16 : 1 << 20,
+                              .inline_unlimited = data[0] & 32,
                               .keep = (enum record_keep)(data[0] / 2 % RECORD_KEEP_COUNT),
                               .redact = redact,
                               .redact_count = COUNT_OF(redact)};
@@ -31,7 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, 16 << 20);
     privacy_apply(&privacy, &source, &arena, &first);
     if (first.bytes.size > RECORD_PAYLOAD_MAX || first.header_size > first.bytes.size) abort();
+    /* What passes for whole is what came: it may be run, or given out, again. */
+    if (record_payload_is_whole(&first) && !str_equal(first.bytes, source.body)) abort();
     if (first.keep != RECORD_KEEP_INLINE) return 0;
+    if (!str_equal(first.bytes, source.body) && !first.hashed) abort();
     struct str json = first.bytes;
     if (first.header_size) json.size = (size_t)first.header_size;
     check_json(json, &arena);

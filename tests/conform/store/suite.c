@@ -120,6 +120,7 @@ static void expect_equal(const struct record *a, const struct record *b)
     EXPECT(a->received_us == b->received_us && a->queued_us == b->queued_us);
     EXPECT(a->started_us == b->started_us && a->done_us == b->done_us);
     EXPECT(payloads_equal(&a->input, &b->input) && payloads_equal(&a->output, &b->output));
+    EXPECT(payloads_equal(&a->loan, &b->loan));
     EXPECT(texts_equal(a->label, b->label) && texts_equal(a->callback, b->callback));
     EXPECT(a->priority == b->priority && a->attempts == b->attempts);
     EXPECT(a->start_us == b->start_us && a->expires_us == b->expires_us);
@@ -157,6 +158,7 @@ static struct record full_record(void)
                   .hashed = true,
                   .keep = RECORD_KEEP_TRUNCATED},
         .output = {.bytes = STR(""), .type = STR("application/json"), .keep = RECORD_KEEP_INLINE},
+        .loan = {.bytes = STR("\0lent\xff"), .type = STR("t"), .header_size = 2},
         .label = STR("{\"right\":3}"),
         .priority = 9,
         .attempts = 4,
@@ -423,6 +425,130 @@ TEST(a_job_goes_through_its_states)
     job.progress = 1;
     EXPECT_STATUS(get(&f, job.id, &found), STATUS_OK, f.err);
     expect_equal(&found, &job);
+    end(&f);
+}
+
+static struct store_prune prune(struct fixture *fixture, struct store_prune prune)
+{
+    struct store_call call = {.operation = STORE_PRUNE, .prune = prune};
+    EXPECT_STATUS(store_run(fixture->store, &call, &fixture->err), STATUS_OK, fixture->err);
+    return call.prune;
+}
+
+static void expect_loan(struct fixture *f, const char *id, const char *bytes, uint64_t header_size)
+{
+    struct record found;
+    EXPECT_STATUS(get(f, id, &found), STATUS_OK, f->err);
+    if (!bytes) EXPECT(!found.loan.bytes.data && !found.loan.type.data);
+    if (bytes) EXPECT_STR(found.loan.bytes, str_of(bytes));
+    if (bytes) EXPECT_STR(found.loan.type, STR("t"));
+    EXPECT_INT(found.loan.header_size, header_size);
+}
+
+/* On loan while it waits, runs and is tried again; the end of the job is the end of it. */
+TEST(an_input_is_on_loan_until_the_job_is_over)
+{
+    static const enum record_state ends[] = {RECORD_SUCCEEDED, RECORD_FAILED, RECORD_CANCELLED,
+                                             RECORD_EXPIRED};
+    struct fixture f;
+    REQUIRE(begin(&f));
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        enum record_state was;
+        struct record job = record_at(start_ms);
+        job.state = RECORD_PENDING;
+        job.loan = (struct record_payload){
+            .bytes = STR("whole input"), .type = STR("t"), .header_size = 3};
+        EXPECT_STATUS(put(&f, &job, 1), STATUS_OK, f.err);
+        struct store_change step = {.id = str_of(job.id),
+                                    .from = 1U << RECORD_PENDING | 1U << RECORD_RUNNING,
+                                    .to = RECORD_RUNNING,
+                                    .progress = -1};
+        EXPECT_STATUS(change(&f, step, &was), STATUS_OK, f.err);
+        expect_loan(&f, job.id, "whole input", 3);
+        step.to = RECORD_PENDING;
+        EXPECT_STATUS(change(&f, step, &was), STATUS_OK, f.err);
+        expect_loan(&f, job.id, "whole input", 3);
+        step.to = ends[i];
+        EXPECT_STATUS(change(&f, step, &was), STATUS_OK, f.err);
+        expect_loan(&f, job.id, NULL, 0);
+    }
+    end(&f);
+}
+
+TEST(an_answer_is_on_loan_for_a_while)
+{
+    struct fixture f;
+    enum record_state was;
+    struct record job, waits;
+    const struct record_payload output = {.keep = RECORD_KEEP_HASHED, .size = 5, .hashed = true};
+    const struct record_payload loan = {.bytes = STR("lent!"), .type = STR("t"), .header_size = 2};
+    REQUIRE(begin(&f));
+    waits = record_at(start_ms);
+    waits.state = RECORD_PENDING;
+    waits.done_us = 0;
+    waits.loan = loan;
+    EXPECT_STATUS(put(&f, &waits, 1), STATUS_OK, f.err);
+    for (uint64_t i = 1; i <= 3; i++) {
+        job = record_at(start_ms);
+        job.state = RECORD_PENDING;
+        EXPECT_STATUS(put(&f, &job, 1), STATUS_OK, f.err);
+        struct store_change succeeds = {.id = str_of(job.id),
+                                        .from = 1U << RECORD_PENDING,
+                                        .to = RECORD_SUCCEEDED,
+                                        .done_us = i * 1000,
+                                        .output = &output,
+                                        .loan = &loan,
+                                        .progress = 1};
+        EXPECT_STATUS(change(&f, succeeds, &was), STATUS_OK, f.err);
+        expect_loan(&f, job.id, "lent!", 2);
+    }
+    struct store_prune result =
+        prune(&f, (struct store_prune){.loans_before_us = 3000, .count_max = 1});
+    EXPECT(result.loans_ended == 1 && result.more && result.deleted == 0);
+    result = prune(&f, (struct store_prune){.loans_before_us = 3000, .count_max = 10});
+    EXPECT(result.loans_ended == 1 && !result.more && result.deleted == 0);
+    expect_loan(&f, job.id, "lent!", 2);
+    result = prune(&f, (struct store_prune){.loans_before_us = 3001, .count_max = 10});
+    EXPECT(result.loans_ended == 1 && result.deleted == 0);
+    expect_loan(&f, job.id, NULL, 0);
+    expect_loan(&f, waits.id, "lent!", 2);
+    EXPECT_STATUS(get(&f, job.id, &job), STATUS_OK, f.err);
+    EXPECT(job.state == RECORD_SUCCEEDED && payloads_equal(&job.output, &output));
+    end(&f);
+}
+
+TEST(a_loan_goes_with_a_final_state_only)
+{
+    struct fixture f;
+    enum record_state was;
+    const struct record_payload loan = {.bytes = STR("x")};
+    REQUIRE(begin(&f));
+    struct record job = record_at(start_ms);
+    job.state = RECORD_PENDING;
+    EXPECT_STATUS(put(&f, &job, 1), STATUS_OK, f.err);
+    struct store_change runs = {.id = str_of(job.id),
+                                .from = 1U << RECORD_PENDING,
+                                .to = RECORD_RUNNING,
+                                .loan = &loan,
+                                .progress = -1};
+    EXPECT_STATUS(change(&f, runs, &was), STATUS_INVALID_ARGUMENT, f.err);
+    end(&f);
+}
+
+/* What is looked through by the thousand has no use for it. */
+TEST(a_list_leaves_loans_out)
+{
+    struct fixture f;
+    REQUIRE(begin(&f));
+    struct record record = record_at(start_ms);
+    record.input.bytes = STR("kept");
+    record.loan.bytes = STR("lent");
+    EXPECT_STATUS(put(&f, &record, 1), STATUS_OK, f.err);
+    struct store_list page = {.count_max = 10};
+    EXPECT_STATUS(list(&f, &page), STATUS_OK, f.err);
+    REQUIRE(page.count == 1);
+    EXPECT_STR(page.records[0].input.bytes, STR("kept"));
+    EXPECT(!page.records[0].loan.bytes.data);
     end(&f);
 }
 
@@ -730,13 +856,6 @@ TEST(paging_sees_each_record_once_while_others_write)
 }
 
 /* --- PRUNE and STATISTICS --------------------------------------------------------------------- */
-
-static struct store_prune prune(struct fixture *fixture, struct store_prune prune)
-{
-    struct store_call call = {.operation = STORE_PRUNE, .prune = prune};
-    EXPECT_STATUS(store_run(fixture->store, &call, &fixture->err), STATUS_OK, fixture->err);
-    return call.prune;
-}
 
 TEST(old_records_go_unfinished_ones_stay)
 {

@@ -147,3 +147,52 @@ TEST(the_dead_letter_queue_is_named_after_its_queue)
     print_dead_name(STR(JOBS_CALLBACKS), name);
     EXPECT_TEXT(name, JOBS_CALLBACKS_DEAD);
 }
+
+static struct job_submission submission_of(struct str body, const struct record_payload *kept)
+{
+    struct job_submission submission = {.record = record_with(body, STR_EMPTY), .kept = kept};
+    submission.record.key = STR("k");
+    hash_input(&submission.record);
+    job_message_make(&submission.message, &submission.record, 1000, 0);
+    reduce_input(&submission);
+    return submission;
+}
+
+TEST(what_may_not_be_kept_is_in_the_message_alone)
+{
+    const struct record_payload kept = {.bytes = STR("{\"ssn\":\"[redacted]\"}"),
+                                        .keep = RECORD_KEEP_INLINE,
+                                        .size = 9,
+                                        .hashed = true};
+    struct record plain = record_with(STR("{\"ssn\":1}"), STR_EMPTY);
+    struct job_submission submission = submission_of(plain.input.bytes, &kept);
+    EXPECT_STR(submission.message.message.body, STR("{\"ssn\":1}"));
+    EXPECT_STR(submission.record.input.bytes, kept.bytes);
+    EXPECT(!submission.record.loan.bytes.data);
+    hash_input(&plain);
+    EXPECT(memcmp(submission.record.key_hash, plain.key_hash, SHA256_SIZE) == 0);
+}
+
+TEST(a_large_input_that_may_not_be_kept_is_on_loan)
+{
+    char *bytes = MEM_NEW_ARRAY(char, JOB_BODY_IN_MESSAGE_MAX + 1);
+    const struct record_payload kept = {.keep = RECORD_KEEP_OMITTED};
+    struct str body = {bytes, JOB_BODY_IN_MESSAGE_MAX + 1};
+    struct job_submission submission = submission_of(body, &kept);
+    EXPECT(!submission.record.input.bytes.data);
+    EXPECT(submission.record.loan.bytes.data == bytes);
+    EXPECT_INT(submission.record.loan.bytes.size, body.size);
+    EXPECT_INT(submission.record.loan.header_size, 17);
+    EXPECT(record_whole_input(&submission.record) == &submission.record.loan);
+    mem_free(bytes);
+}
+
+TEST(what_may_be_kept_stays_in_the_record)
+{
+    const struct record_payload kept = {.bytes = STR("{}"), .keep = RECORD_KEEP_INLINE};
+    struct job_submission submission = submission_of(STR("{}"), &kept);
+    EXPECT(record_whole_input(&submission.record) == &submission.record.input);
+    EXPECT_INT(submission.record.input.header_size, 17);
+    submission = submission_of(STR("{}"), NULL);
+    EXPECT(record_whole_input(&submission.record) == &submission.record.input);
+}

@@ -224,3 +224,85 @@ TEST(a_model_has_the_last_word_and_both_redact)
     privacy_of_model(&general, &record, PRIVACY_OUTPUT, names, &privacy);
     EXPECT(privacy.keep == RECORD_KEEP_OMITTED && privacy.bytes_max == 5);
 }
+
+TEST(a_default_limit_is_not_for_what_is_the_answer_itself)
+{
+    const struct {
+        enum record_keep keep;
+        bool unlimited;
+        enum record_keep expected;
+        size_t size;
+    } cases[] = {
+        {RECORD_KEEP_INLINE, true, RECORD_KEEP_INLINE, 10},
+        {RECORD_KEEP_INLINE, false, RECORD_KEEP_HASHED, 0},
+        {RECORD_KEEP_TRUNCATED, true, RECORD_KEEP_TRUNCATED, 4},
+        {RECORD_KEEP_HASHED, true, RECORD_KEEP_HASHED, 0},
+        {RECORD_KEEP_OMITTED, true, RECORD_KEEP_OMITTED, 0},
+    };
+    struct privacy_source source = json_source(STR("[12345678]"));
+    arena_init(&arena, 1 << 20);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct privacy privacy = {
+            .keep = cases[i].keep, .bytes_max = 4, .inline_unlimited = cases[i].unlimited};
+        struct record_payload payload;
+        privacy_apply(&privacy, &source, &arena, &payload);
+        EXPECT_INT(payload.keep, cases[i].expected);
+        EXPECT_INT(payload.bytes.size, cases[i].size);
+        EXPECT_INT(record_payload_is_whole(&payload), i == 0);
+    }
+    arena_clear(&arena);
+}
+
+TEST(a_limit_of_the_model_is_one_that_somebody_chose)
+{
+    struct privacy general = {.bytes_max = 10, .inline_unlimited = true}, privacy;
+    struct model_config_record record = {.output = MODEL_CONFIG_KEEP_TRUNCATED};
+    struct str names[PRIVACY_REDACT_MAX];
+    privacy_of_model(&general, &record, PRIVACY_OUTPUT, names, &privacy);
+    EXPECT(privacy.inline_unlimited && privacy.bytes_max == 10);
+    record.bytes_max = 5;
+    privacy_of_model(&general, &record, PRIVACY_INPUT, names, &privacy);
+    EXPECT(!privacy.inline_unlimited && privacy.bytes_max == 5);
+}
+
+/* What was redacted is inline, and yet not what came. */
+TEST(what_was_redacted_is_not_whole)
+{
+    const struct str redact[] = {STR("ssn")};
+    struct privacy privacy = {.inline_unlimited = true, .redact = redact, .redact_count = 1};
+    static const struct {
+        const char *body;
+        bool whole;
+    } cases[] = {
+        {"{\"ssn\":1}", false},
+        {"{\"ssn\":\"[redacted]\"}", false}, /* a client may well send that */
+        {"{\"name\":1}", true},
+        {"{\"ssn\":", false}, /* no JSON: its hash alone */
+    };
+    arena_init(&arena, 1 << 20);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct privacy_source source = json_source(str_of(cases[i].body));
+        struct record_payload payload;
+        privacy_apply(&privacy, &source, &arena, &payload);
+        EXPECT_INT(record_payload_is_whole(&payload), cases[i].whole);
+    }
+    arena_clear(&arena);
+}
+
+/* Redaction that finds no memory keeps nothing but size and hash. */
+TEST(without_memory_nothing_is_kept)
+{
+    const struct str redact[] = {STR("ssn")};
+    struct privacy privacy = {.inline_unlimited = true, .redact = redact, .redact_count = 1};
+    struct str body =
+        STR("{\"ssn\":123456789,\"rest\":\"as long as the arena has room or longer\"}");
+    struct privacy_source source = json_source(body);
+    for (size_t room = 1; room < 64; room++) {
+        struct record_payload payload;
+        arena_init(&arena, room);
+        privacy_apply(&privacy, &source, &arena, &payload);
+        EXPECT(!payload.bytes.data && payload.keep == RECORD_KEEP_HASHED && payload.hashed);
+        EXPECT_INT(payload.size, body.size);
+        arena_clear(&arena);
+    }
+}

@@ -147,3 +147,26 @@ TEST(what_a_store_would_not_keep_is_refused)
     record.id[3] = 'u';
     EXPECT_STATUS(record_check(&record, &err), STATUS_INVALID_ARGUMENT, err);
 }
+
+/* Every kind of payload, of every state: what may be run or given again, and from where. */
+TEST(what_is_there_whole)
+{
+    const struct record_payload whole = {.bytes = STR("[1]"), .keep = RECORD_KEEP_INLINE};
+    for (unsigned state = 0; state < RECORD_STATE_COUNT; state++) {
+        struct record record = {.state = (enum record_state)state, .input = whole, .output = whole};
+        bool final = record_state_is_final(record.state), done = state == RECORD_SUCCEEDED;
+        EXPECT(record_whole_input(&record) == &record.input);
+        EXPECT(record_whole_output(&record) == (done ? &record.output : NULL));
+        for (unsigned keep = 0; keep < RECORD_KEEP_COUNT; keep++) {
+            record.input.keep = record.output.keep = (enum record_keep)keep;
+            record.input.hashed = record.output.hashed = true; /* as what was redacted is */
+            record.loan = (struct record_payload){.keep = RECORD_KEEP_INLINE};
+            EXPECT(!record_whole_input(&record) && !record_whole_output(&record));
+            record.loan.bytes = STR("[1]");
+            EXPECT(record_whole_input(&record) == (final ? NULL : &record.loan));
+            EXPECT(record_whole_output(&record) == (done ? &record.loan : NULL));
+        }
+    }
+    const struct record_payload left_out = {.keep = RECORD_KEEP_INLINE}; /* of a list */
+    EXPECT(!record_payload_is_whole(&left_out));
+}

@@ -58,6 +58,11 @@ static const char *const rows[] = {
     " (x'018bcfe5680000000000000000000001', 2, 0, 0, 'doubleit', '1', 'k',"
     " x'0000000000000000000000000000000000000000000000000000000000000000', 5, 6, 0, 0, '[1]',"
     " '[2]')",
+    "INSERT INTO records (id, state, source, status, model, version, key, key_hash, received_us,"
+    " done_us, input_keep, output_keep, input, output, loan_type, loan_header_size, loan) VALUES"
+    " (x'018bcfe5680000000000000000000001', 2, 0, 0, 'doubleit', '1', 'k',"
+    " x'0000000000000000000000000000000000000000000000000000000000000000', 5, 6, 0, 0, '[1]',"
+    " '[2]', 'application/json', 0, '[2]')",
 };
 _Static_assert(COUNT_OF(rows) == COUNT_OF(migrations), "a row for each step");
 
@@ -132,7 +137,8 @@ TEST(a_row_that_was_not_written_so_is_data_loss)
         EXPECT_STATUS(store_run(store, &call, &err), STATUS_DATA_LOSS, err);
         arena_clear(&arena);
     }
-    struct store_call call = {.operation = STORE_PRUNE, .prune = {UINT64_MAX, 0, 10, 0, false}};
+    struct store_call call = {.operation = STORE_PRUNE,
+                              .prune = {.before_us = UINT64_MAX, .count_max = 10}};
     EXPECT_STATUS(store_run(store, &call, &err), STATUS_OK, err); /* such rows can be got rid of */
     store_free(store);
     database_free(database);
