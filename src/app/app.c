@@ -89,6 +89,14 @@ static struct privacy privacy_of(const struct config *config, const struct app *
                             .redact_count = config->record_redact.count};
 }
 
+/* In memory what is over must not take the room of what is to be done. */
+static uint64_t keep_bytes(const struct config *config, const struct app *app)
+{
+    uint64_t wanted = config->record_keep_bytes, room = config->data_memory_bytes / 2;
+    if (!data_is_memory(app->data)) return wanted;
+    return wanted ? MIN(wanted, room) : room;
+}
+
 static enum status open_recorder(const struct config *config, struct app *app, struct error *err)
 {
     struct recorder_options options = {
@@ -96,7 +104,7 @@ static enum status open_recorder(const struct config *config, struct app *app, s
         .sample_rate = config->record_sample_rate,
         .rate_max = config->record_rate_max,
         .keep_age_ns = config->record_keep_age_ns,
-        .keep_bytes = config->record_keep_bytes,
+        .keep_bytes = keep_bytes(config, app),
         .ring_count = app->thread_count,
         .loan_ns = config->jobs_result_ttl_ns,
         .input = privacy_of(config, app, config->record_input),

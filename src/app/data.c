@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MEMORY_URL "memory:"
+
 enum {
     RETRY_FIRST_MS = 100,
     RETRY_MAX_MS = 30 * 1000,
@@ -35,6 +37,7 @@ struct data_kind {
     /* NULL: the kind has tools of its own. */
     enum status (*backup)(struct database *database, const char *path, struct error *err);
     enum status (*check)(struct database *database, struct error *err);
+    const char *warning; /* of what a start with it means; NULL: of nothing */
 };
 
 struct data {
@@ -88,7 +91,13 @@ static enum status choose_file(const struct config *config, const char *url, boo
                                char **ret_path, struct error *err)
 {
     if (*url) {
-        *ret_path = mem_copy_text(url + strlen("sqlite:"));
+        const char *path = url + strlen("sqlite:");
+        /* SQLite's own word for what would be another empty database for each connection. */
+        if (!*path || str_starts_with(str_of(path), STR(":memory:")))
+            return fail(err, STATUS_INVALID_ARGUMENT,
+                        "data.url 'sqlite:%s' names no file; 'memory:' keeps data without one",
+                        path);
+        *ret_path = mem_copy_text(path);
         return STATUS_OK;
     }
     char *directory CLEANUP(mem_freep) = choose_directory(config);
@@ -117,6 +126,19 @@ static enum status open_postgres(const struct config *config, const char *url,
     return postgres_database_open(url, &options, ret_database, err);
 }
 
+static enum status open_memory(const struct config *config, const char *url, bool must_exist,
+                               struct database **ret_database, struct error *err)
+{
+    if (strcmp(url, MEMORY_URL) != 0)
+        return fail(err, STATUS_INVALID_ARGUMENT, "data.url '%s': nothing follows 'memory:'", url);
+    if (must_exist)
+        return fail(err, STATUS_FAILED_PRECONDITION,
+                    "data.url is 'memory:': what is kept lies in the server that keeps it; ask "
+                    "that one, with --url");
+    return sqlite_memory_new(config->data_memory_bytes,
+                             &(struct database_options){.reader_count = 1}, ret_database, err);
+}
+
 #define PREFIX(text)                                                                               \
     {                                                                                              \
         "" text, sizeof(text) - 1                                                                  \
@@ -128,13 +150,22 @@ static const struct data_kind kinds[] = {
      queue_sqlite_new,
      store_sqlite_new,
      sqlite_backup,
-     sqlite_check},
+     sqlite_check,
+     NULL},
     {{PREFIX("postgres://"), PREFIX("postgresql://")},
      open_postgres,
      queue_postgres_new,
      store_postgres_new,
      NULL,
+     NULL,
      NULL},
+    {{PREFIX(MEMORY_URL)},
+     open_memory,
+     queue_sqlite_new,
+     store_sqlite_new,
+     NULL,
+     NULL,
+     "data.url is 'memory:': queues, jobs and results end with this process"},
 };
 
 static bool is_off(const char *url)
@@ -171,7 +202,8 @@ static enum status open_parts(const struct config *config, bool must_exist,
     /* The scheme only: what follows may hold a password. */
     if (!kind)
         return fail(err, STATUS_INVALID_ARGUMENT,
-                    "data.url begins with neither 'sqlite:' nor 'postgres://', and is not 'none'");
+                    "data.url begins with neither 'sqlite:' nor 'postgres://', and is neither "
+                    "'memory:' nor 'none'");
     TRY(kind->open(config, url, must_exist, &parts->database, err));
     TRY(kind->queues_new(parts->database, &parts->queues, err));
     return kind->store_new(parts->database, &parts->store, err);
@@ -212,6 +244,15 @@ static bool pause_between(struct data *data, uint64_t pause_ms)
     return go_on;
 }
 
+/* What is worth a word once it is open. */
+static void tell_open(struct data *data)
+{
+    struct database *database = data->parts.database;
+    const struct data_kind *kind = find_kind(data->config->data_url);
+    log_info("data store open", LOG_TEXT("kind", database_kind(database)));
+    if (kind->warning) log_warning(kind->warning);
+}
+
 static void *open_run(void *context)
 {
     struct data *data = context;
@@ -225,7 +266,7 @@ static void *open_run(void *context)
         if (!pause_between(data, pause_ms)) return NULL;
         pause_ms = MIN(2 * pause_ms, (uint64_t)RETRY_MAX_MS);
     }
-    log_info("data store open", LOG_TEXT("kind", database_kind(data->parts.database)));
+    tell_open(data);
     return NULL;
 }
 
@@ -282,6 +323,11 @@ bool data_wait(struct data *data, uint64_t timeout_ns)
     bool open = data->open;
     (void)pthread_mutex_unlock(&data->mutex);
     return open;
+}
+
+bool data_is_memory(const struct data *data)
+{
+    return strcmp(data->config->data_url, MEMORY_URL) == 0;
 }
 
 bool data_is_off(const struct data *data)

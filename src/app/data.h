@@ -8,7 +8,8 @@
  *   struct data_parts parts;                    // any thread, each time: it costs an atomic load
  *   TRY(data_get(data, &parts, err));           // UNAVAILABLE says why there is none (yet)
  *
- * data.url names the kind: sqlite:PATH, postgres://..., none; empty is a file in data.directory.
+ * data.url names the kind: sqlite:PATH, postgres://..., memory:, none; empty is a file in
+ * data.directory.
  */
 #ifndef APP_DATA_H
 #define APP_DATA_H
@@ -52,6 +53,9 @@ enum status data_check(struct data *data, struct error *err) FALLIBLE;
 
 /* True if data.url is none: there will never be any. */
 bool data_is_off(const struct data *data);
+
+/* True if it is kept in this process' memory: nobody else sees it, and it has little room. */
+bool data_is_memory(const struct data *data);
 
 /* No call of queues or store is on its way any more. Accepts NULL. */
 void data_free(struct data *data);

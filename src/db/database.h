@@ -29,12 +29,12 @@
  * this one's commit, and the others are not held up; else, alone, up to DATABASE_TRIES_MAX times.
  * So whoever already holds a lock need not wait for another, and there are no deadlocks.
  *
- * Readers: tasks with `reads` go to threads with connections of their own (SQLite's WAL, so they do
- * not wait for the writer) and see what was committed.
+ * Readers: tasks with `reads` go to threads with sessions of their own and see what was committed.
+ * With SQLite's WAL and PostgreSQL they do not wait for the writer.
  *
  * Time. database_now_ms is the queue's and the store's only clock. It starts as the wall clock,
- * goes on with the monotonic one, and never goes back, so a jump of the wall clock moves nothing.
- * On PostgreSQL it is the server's, the same for all.
+ * goes on with the monotonic one, and never goes back, so a jump of the wall clock moves nothing. On PostgreSQL it is the
+ * server's, the same for all.
  */
 #ifndef DB_DATABASE_H
 #define DB_DATABASE_H
@@ -81,7 +81,7 @@ struct database_session {
     uint64_t now_ms;  /* of this transaction, or of this run of a chain: see database_now_ms */
     bool dirty;       /* a write failed: only a rollback helps */
     bool busy;        /* another transaction is in the way: see below */
-    void *connection; /* struct sqlite *, struct postgres *; NULL in memory */
+    void *connection; /* struct sqlite *, struct postgres * */
     struct database_flush *flushes;
 };
 
@@ -123,7 +123,7 @@ struct database_ops {
     void (*idle)(struct database_session *session);
     /* Migrations: creates the table of notes if need be, locks out other processes until the end of
      * the transaction, and says how far `room` is (0: nothing applied). Then the steps' SQL, then
-     * the notes. NULL in memory. */
+     * the notes. */
     enum status (*schema_read)(struct database_session *session, const char *room,
                                int64_t *ret_number, struct error *err);
     enum status (*schema_script)(struct database_session *session, const char *sql,
@@ -143,7 +143,7 @@ struct database_options {
 
 /*
  * Starts the threads over an implementation's `state`, which it takes, also on failure. Callers use
- * sqlite_database_open, postgres_database_open or memory_database_new instead.
+ * sqlite_database_open, sqlite_memory_new or postgres_database_open instead.
  */
 enum status database_new(const struct database_ops *ops, void *state,
                          const struct database_options *options, struct database **ret_database,
@@ -152,10 +152,6 @@ enum status database_new(const struct database_ops *ops, void *state,
 /* Runs what waits, ends the threads, closes. Accepts NULL. Nobody submits any more.
  */
 void database_free(struct database *database);
-
-/* Keeps nothing; for tests of queue and store that need no file. */
-enum status memory_database_new(const struct database_options *options,
-                                struct database **ret_database, struct error *err) FALLIBLE;
 
 /* Queues a chain by its first task. Any thread. EXHAUSTED if too much waits: not taken. */
 enum status database_submit(struct database *database, struct database_task *task,

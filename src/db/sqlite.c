@@ -15,6 +15,7 @@ enum {
     CHECKPOINT_PAGES = 4096,
     BACKUP_PAGES = 1024,         /* copied between two looks at other users */
     APPLICATION_ID = 0x534c5057, /* "SLPW" in the file's header: this file is ours */
+    MEMORY_PAGE = 4096,
 };
 
 struct sqlite_statement {
@@ -36,6 +37,8 @@ struct sqlite {
 struct sqlite_file {
     char *path;
     struct sqlite_options options;
+    sqlite3 *memory;                /* no file: the one connection of all sessions, else NULL */
+    pthread_mutex_t turn;           /* held by the session that is in a transaction on it */
     _Atomic bool checkpoint_wanted; /* the log is long */
     _Atomic bool checkpoint_nearly; /* only what came since is left: the writer ends it */
     pthread_t checkpointer;
@@ -92,6 +95,11 @@ static enum status fail_sqlite(struct error *err, sqlite3 *handle, const char *p
 static enum status fail_session(struct error *err, const struct database_session *session, int code)
 {
     const struct sqlite *sqlite = session->connection;
+    if (sqlite->file->memory && (code & 0xff) == SQLITE_FULL)
+        return fail(err, STATUS_EXHAUSTED,
+                    "database '%s' is full: it has the %llu bytes of data.memory_bytes; take "
+                    "messages out, keep fewer results, or give it more",
+                    sqlite->file->path, (unsigned long long)sqlite->file->options.memory_size);
     return fail_sqlite(err, sqlite->handle, sqlite->file->path, code);
 }
 
@@ -252,10 +260,10 @@ static enum status script(sqlite3 *handle, const char *path, const char *sql, st
 
 enum status sqlite_script(struct database_session *session, const char *sql, struct error *err)
 {
-    struct sqlite *sqlite = session->connection;
-    enum status status = script(sqlite->handle, sqlite->file->path, sql, err);
-    if (status != STATUS_OK) session->dirty = true;
-    return status;
+    int code = sqlite3_exec(handle_of(session), sql, NULL, NULL, NULL);
+    if (code == SQLITE_OK) return STATUS_OK;
+    session->dirty = true;
+    return fail_session(err, session, code);
 }
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
@@ -401,12 +409,30 @@ static enum status start_checkpointer(struct sqlite_file *file, struct error *er
     return STATUS_OK;
 }
 
+/*
+ * Connections to a database in memory would have to share its pages, and SQLite's ways of doing so
+ * make them refuse each other (SQLITE_LOCKED). So there is one, and sessions take it in turns, for
+ * a transaction each: a reader sees what was committed, and waits for a writer as long as that
+ * takes without a disk.
+ */
+static void turn_begin(struct sqlite_file *file)
+{
+    if (file->memory) (void)pthread_mutex_lock(&file->turn);
+}
+
+static void turn_end(struct sqlite_file *file)
+{
+    if (file->memory) (void)pthread_mutex_unlock(&file->turn);
+}
+
 static void session_close(struct database_session *session)
 {
     struct sqlite *sqlite = session->connection;
     if (!sqlite) return;
+    turn_begin(sqlite->file);
     for (size_t i = 0; i < STATEMENTS_MAX; i++) (void)sqlite3_finalize(sqlite->statements[i].raw);
-    (void)sqlite3_close(sqlite->handle);
+    turn_end(sqlite->file);
+    if (!sqlite->file->memory) (void)sqlite3_close(sqlite->handle);
     mem_free(sqlite);
     session->connection = NULL;
 }
@@ -443,14 +469,19 @@ static enum status run_plain(struct database_session *session, const char *sql, 
 
 static enum status begin(struct database_session *session, struct error *err)
 {
-    const struct sqlite *sqlite = session->connection;
-    return run_plain(session, sqlite->reads ? begin_read : begin_write, err);
+    struct sqlite *sqlite = session->connection;
+    turn_begin(sqlite->file);
+    enum status status = run_plain(session, sqlite->reads ? begin_read : begin_write, err);
+    if (status != STATUS_OK) turn_end(sqlite->file);
+    return status;
 }
 
 static enum status commit(struct database_session *session, struct error *err)
 {
+    struct sqlite *sqlite = session->connection;
     TRY(run_plain(session, end, err));
-    checkpoint_end(session->connection);
+    turn_end(sqlite->file);
+    checkpoint_end(sqlite);
     return STATUS_OK;
 }
 
@@ -462,6 +493,7 @@ static void rollback(struct database_session *session)
     while ((statement = sqlite3_next_stmt(handle, statement))) (void)sqlite3_reset(statement);
     /* After a full disk or an I/O error SQLite has rolled back by itself. */
     if (!sqlite3_get_autocommit(handle)) (void)run_plain(session, undo, &err);
+    turn_end(((struct sqlite *)session->connection)->file);
 }
 
 static void idle(struct database_session *session)
@@ -506,8 +538,23 @@ static enum status schema_note(struct database_session *session, const char *roo
 
 /* --- the file --------------------------------------------------------------------------------- */
 
+static struct sqlite_file *file_new(const char *path, const struct sqlite_options *options)
+{
+    struct sqlite_file *file = MEM_NEW(struct sqlite_file);
+    file->path = mem_copy_text(path);
+    file->options = *options;
+    if (file->options.busy_timeout_ms == 0) file->options.busy_timeout_ms = 5000;
+    if (file->options.cache_size == 0) file->options.cache_size = 16 << 20;
+    (void)pthread_mutex_init(&file->mutex, NULL); /* these cannot fail on Linux */
+    (void)pthread_mutex_init(&file->turn, NULL);
+    (void)pthread_cond_init(&file->wake, NULL);
+    return file;
+}
+
 static void file_free(struct sqlite_file *file)
 {
+    (void)sqlite3_close(file->memory);
+    (void)pthread_mutex_destroy(&file->turn);
     (void)pthread_cond_destroy(&file->wake);
     (void)pthread_mutex_destroy(&file->mutex);
     mem_free(file->path);
@@ -557,16 +604,63 @@ enum status sqlite_database_open(const char *path, const struct sqlite_options *
                                  struct database **ret_database, struct error *err)
 {
     if (!sqlite_options->must_exist) TRY(create(path, err));
-    struct sqlite_file *file = MEM_NEW(struct sqlite_file);
-    file->path = mem_copy_text(path);
-    file->options = *sqlite_options;
-    if (file->options.busy_timeout_ms == 0) file->options.busy_timeout_ms = 5000;
-    if (file->options.cache_size == 0) file->options.cache_size = 16 << 20;
-    (void)pthread_mutex_init(&file->mutex, NULL); /* these cannot fail on Linux */
-    (void)pthread_cond_init(&file->wake, NULL);
     struct database_options own = *options;
     own.writer_count = 1;
-    return database_new(&sqlite_ops, file, &own, ret_database, err);
+    return database_new(&sqlite_ops, file_new(path, sqlite_options), &own, ret_database, err);
+}
+
+/* --- no file ---------------------------------------------------------------------------------- */
+
+static enum status memory_session_open(struct database *database, bool reads,
+                                       struct database_session *session, struct error *err UNUSED)
+{
+    struct sqlite *sqlite = MEM_NEW(struct sqlite);
+    sqlite->file = database_state(database);
+    sqlite->handle = sqlite->file->memory;
+    sqlite->reads = reads;
+    session->connection = sqlite;
+    return STATUS_OK;
+}
+
+static const struct database_ops memory_ops = {
+    .name = "memory",
+    .session_open = memory_session_open,
+    .session_close = session_close,
+    .begin = begin,
+    .commit = commit,
+    .rollback = rollback,
+    .schema_read = schema_read,
+    .schema_script = sqlite_script,
+    .schema_note = schema_note,
+    .close = close_file,
+};
+
+static enum status open_memory(struct sqlite_file *file, struct error *err)
+{
+    char limits[96];
+    int code =
+        sqlite3_open_v2(":memory:", &file->memory,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (code != SQLITE_OK) return fail_sqlite(err, file->memory, file->path, code);
+    (void)snprintf(limits, sizeof limits,
+                   "PRAGMA page_size=%d; PRAGMA max_page_count=%llu; PRAGMA temp_store=MEMORY",
+                   MEMORY_PAGE, (unsigned long long)(file->options.memory_size / MEMORY_PAGE));
+    return script(file->memory, file->path, limits, err);
+}
+
+enum status sqlite_memory_new(uint64_t size, const struct database_options *options,
+                              struct database **ret_database, struct error *err)
+{
+    struct sqlite_file *file =
+        file_new("memory:", &(struct sqlite_options){.memory_size = MAX(size, MEMORY_SIZE_MIN)});
+    enum status status = open_memory(file, err);
+    if (status != STATUS_OK) {
+        file_free(file);
+        return status;
+    }
+    struct database_options own = *options;
+    own.writer_count = 1;
+    return database_new(&memory_ops, file, &own, ret_database, err);
 }
 
 /* --- care ------------------------------------------------------------------------------------- */

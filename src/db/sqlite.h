@@ -1,15 +1,21 @@
 /*
- * SQLite behind struct database: one file in WAL mode, one writer thread, readers beside it.
+ * SQLite behind struct database: one file in WAL mode, one writer thread, readers beside it. Or no
+ * file at all: sqlite_memory_new.
  *
  *   TRY(sqlite_database_open("data.db", &(struct sqlite_options){0}, &options, &database, err));
- *   TRY(migrate(database, "queue", queue_sqlite_migrations, count, err));
+ *   TRY(migrate(database, "queue", steps, COUNT_OF(steps), err));
  *
  *   // inside a task's run, on the session's thread:
- *   struct sqlite_statement *s;
- *   TRY(sqlite_prepare(session, &cache_slot, "SELECT a FROM t WHERE id = ?", &s, err));
- *   sqlite_bind_int(s, 1, id);
- *   while ((TRY(sqlite_step(s, &row, err)), row)) { a = sqlite_text(s, 0); ... }
- *   sqlite_reset(s);
+ *   struct sqlite_statement *statement;
+ *   bool row = true;
+ *   TRY(sqlite_prepare(session, "SELECT a FROM t WHERE id > ?", &statement, err));
+ *   struct sqlite_statement *at CLEANUP(sqlite_resetp) = statement;
+ *   sqlite_bind_int(at, 1, id);
+ *   for (;;) {
+ *       TRY(sqlite_step(at, &row, err));
+ *       if (!row) return STATUS_OK;
+ *       use(sqlite_text(at, 0));                    // a view, until the next step
+ *   }
  *
  * synchronous=FULL: a commit returns after fdatasync. The WAL file is kept and overwritten in place
  * (no truncation), because overwriting costs half of what appending does. Checkpoints run on a
@@ -29,12 +35,24 @@ struct sqlite_options {
     uint32_t busy_timeout_ms; /* for another process on the same file; 0: 5,000 */
     uint64_t cache_size;      /* bytes of page cache, writer; 0: 16 MiB */
     bool must_exist;          /* do not create the file */
+    uint64_t memory_size;     /* sqlite_memory_new's own: bytes of a database without a file */
 };
+
+#define MEMORY_SIZE_MIN UINT64_C(1048576) /* bytes; the schemas take a tenth */
 
 /* Opens or creates the file. DATA_LOSS if it is not a database or damaged, with what to do. */
 enum status sqlite_database_open(const char *path, const struct sqlite_options *sqlite_options,
                                  const struct database_options *options,
                                  struct database **ret_database, struct error *err) FALLIBLE;
+
+/*
+ * A database of this process alone, which ends with it: no file, no temporary files. Pages take up
+ * to `size` bytes (at least MEMORY_SIZE_MIN; what a transaction may have to undo comes on top);
+ * then writes are EXHAUSTED, until something was deleted. Its kind is "memory". Neither
+ * sqlite_backup nor sqlite_check work on it.
+ */
+enum status sqlite_memory_new(uint64_t size, const struct database_options *options,
+                              struct database **ret_database, struct error *err) FALLIBLE;
 
 /*
  * The statement of this SQL on this session: prepared once per connection and kept. `sql` is a

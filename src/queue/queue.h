@@ -1,9 +1,10 @@
 /*
  * Durable queues with the semantics of SQS: standard and FIFO, visibility time-outs, delays,
- * deduplication, dead-letter queues, long polling. One interface over four kinds of storage.
+ * deduplication, dead-letter queues, long polling. One interface over three kinds of storage:
+ * SQLite's file, SQLite without a file (sqlite_memory_new), PostgreSQL.
  *
- *   struct queue_store  all the queues of one database (queue_sqlite.h, queue_postgres.h,
- *                       queue_memory.h make one; only app names those)
+ *   struct queue_store  all the queues of one database (queue_sqlite.h, queue_postgres.h make one;
+ *                       only app names those)
  *   struct queue_call   one operation on its way: what is asked, what came of it
  *
  *   call->operation = QUEUE_SEND;
@@ -30,8 +31,8 @@
  *             becomes its message id and its retention clock starts again.
  *   retention a message older than retention_s is gone, in flight or not.
  *
- * Durable: a call's `done` with OK means committed, that is fsynced. Whatever fails leaves nothing
- * behind.
+ * Durable: a call's `done` with OK means committed, that is fsynced (but in memory). Whatever fails
+ * leaves nothing behind.
  *
  * Long polling: a QUEUE_LEASE with wait_ms > 0 that finds nothing waits in this process, without a
  * thread, until a message may be there (a send here, a notice from another process on PostgreSQL, a

@@ -1,6 +1,6 @@
 /*
  * What the files of the SQLite implementation share. All of it runs on the writer's thread, but for
- * reading_run.
+ * what only describes, lists and counts.
  *
  * Queues are few and used all the time, so what is known of them is kept in memory: a struct
  * queue_entry each, loaded when it is first named. Counts change there and are written once per

@@ -15,8 +15,9 @@
 enum {
     FLUSH_MS = 50,
     PRUNE_MS = 60 * 1000,
-    PRUNE_MS_MIN = 1000, /* for loans */
-    PRUNE_STEP = 200,    /* records of one transaction: queues share the writer */
+    PRUNE_MS_MIN = 1000,  /* for loans */
+    PRUNE_FULL_MS = 1000, /* after the store was full */
+    PRUNE_STEP = 200,     /* records of one transaction: queues share the writer */
     PRUNE_PAUSE_MS = 10,
     IDLE_ROUNDS = 20, /* without a record, before the thread sleeps until it is woken */
     SECOND_BITS = 32,
@@ -49,6 +50,7 @@ struct recorder {
     pthread_t thread;
     struct counter written, failed, shed_away, pruned;
     uint64_t pruned_ns; /* when, last */
+    bool store_full;    /* at the last write */
     struct error told;  /* the failure that was logged last */
     struct ring rings[];
 };
@@ -196,6 +198,7 @@ static void write_records(struct recorder *recorder, struct store *store,
         for (size_t i = 0; i < count; i++) write_records(recorder, store, &records[i], 1);
         return;
     }
+    recorder->store_full = status == STATUS_EXHAUSTED;
     if (status != STATUS_OK) tell(recorder, "results not recorded", &err);
     counter_add(status == STATUS_OK ? &recorder->written : &recorder->failed, count);
 }
@@ -265,6 +268,7 @@ static void prune(struct recorder *recorder)
     struct store *store = recorder->options.store(recorder->options.context);
     uint64_t every_ns = prune_pause_ns(&recorder->options);
     uint64_t now_ns = clock_monotonic_ns();
+    if (recorder->store_full) every_ns = MIN(every_ns, PRUNE_FULL_MS * NS_PER_MS);
     if (!store || now_ns - recorder->pruned_ns < every_ns) return;
     recorder->pruned_ns = now_ns;
     bool more = true;

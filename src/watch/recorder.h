@@ -12,8 +12,8 @@
  * nothing, and a flood costs them a comparison.
  *
  * The recorder thread also prunes the store: what is older than keep_age_ns, the oldest above
- * keep_bytes, and loans older than loan_ns, whoever wrote it. It logs a failure to write or to
- * prune once until it changes.
+ * keep_bytes, and loans older than loan_ns, whoever wrote it; once a minute, and soon after the
+ * store was full. It logs a failure to write or to prune once until it changes.
  */
 #ifndef WATCH_RECORDER_H
 #define WATCH_RECORDER_H

@@ -1,6 +1,6 @@
 /*
- * The kind of store that the suite is linked with: kind_sqlite.c, kind_postgres.c. Each test begins
- * with an empty database; opening again finds what was written.
+ * The kind of store that the suite is linked with: kind_sqlite.c, kind_memory.c, kind_postgres.c.
+ * Each test begins with an empty database; opening again finds what was written.
  */
 #ifndef CONFORM_STORE_KIND_H
 #define CONFORM_STORE_KIND_H

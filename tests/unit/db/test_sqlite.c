@@ -210,3 +210,84 @@ TEST(the_log_goes_back_to_its_start)
     database_free(database);
     remove_database();
 }
+
+/* --- no file ---------------------------------------------------------------------------------- */
+
+static bool new_memory(void)
+{
+    struct error err;
+    enum status status = sqlite_memory_new(
+        MEMORY_SIZE_MIN, &(struct database_options){.reader_count = 2}, &database, &err);
+    EXPECT_STATUS(status, STATUS_OK, err);
+    return status == STATUS_OK;
+}
+
+TEST(memory_is_one_database_for_all_sessions)
+{
+    struct error err;
+    REQUIRE(new_memory());
+    EXPECT_TEXT(database_kind(database), "memory");
+    EXPECT_STATUS(
+        script_sql("CREATE TABLE t(a INTEGER PRIMARY KEY); INSERT INTO t VALUES(1), (2)", &err),
+        STATUS_OK, err);
+    EXPECT_INT(query("SELECT count(*) FROM t", true), 2);
+    EXPECT(script_sql("INSERT INTO t VALUES(3); INSERT INTO t VALUES(1)", &err) ==
+           STATUS_ALREADY_EXISTS);
+    EXPECT_INT(query("SELECT count(*) FROM t", true), 2);
+    EXPECT_INT(query("SELECT count(*) FROM t", false), 2);
+    database_free(database);
+    REQUIRE(new_memory());
+    EXPECT_INT(query("SELECT count(*) FROM sqlite_schema", true), 0);
+    database_free(database);
+}
+
+TEST(a_full_memory_says_so_and_takes_more_when_there_is_room)
+{
+    struct error err;
+    enum status status = STATUS_OK;
+    int rows = 0;
+    REQUIRE(new_memory());
+    EXPECT_STATUS(script_sql("CREATE TABLE t(a BLOB)", &err), STATUS_OK, err);
+    for (; rows < 1000 && status == STATUS_OK; rows++)
+        status = script_sql("INSERT INTO t VALUES(zeroblob(10000))", &err);
+    EXPECT_STATUS(status, STATUS_EXHAUSTED, err);
+    EXPECT(strstr(err.message, "database 'memory:' is full"));
+    EXPECT(strstr(err.message, "1048576 bytes of data.memory_bytes"));
+    EXPECT(rows > 60 && rows < 110);
+    EXPECT_INT(query("SELECT count(*) FROM t", true), rows - 1);
+    EXPECT_STATUS(script_sql("DELETE FROM t", &err), STATUS_OK, err);
+    EXPECT_STATUS(script_sql("INSERT INTO t VALUES(zeroblob(900000))", &err), STATUS_OK, err);
+    database_free(database);
+}
+
+enum { TURNS = 400, TURN_READERS = 4 };
+
+static _Atomic int torn;
+
+/* Both columns are written together, so whoever sees them differ saw half a transaction. */
+static void *look_on(void *context UNUSED)
+{
+    for (int i = 0; i < TURNS; i++) torn += query("SELECT count(*) FROM t WHERE a <> b", true) != 0;
+    return NULL;
+}
+
+TEST(sessions_take_turns_in_memory)
+{
+    pthread_t readers[TURN_READERS];
+    struct error err;
+    REQUIRE(new_memory());
+    EXPECT_STATUS(script_sql("CREATE TABLE t(a, b); INSERT INTO t VALUES(0, 0)", &err), STATUS_OK,
+                  err);
+    for (int i = 0; i < TURN_READERS; i++)
+        REQUIRE(pthread_create(&readers[i], NULL, look_on, NULL) == 0);
+    for (int i = 0; i < TURNS; i++) {
+        bool fails = i % 3 == 0; /* and is undone */
+        enum status status = script_sql(fails ? "UPDATE t SET a = a + 1; SELECT nothing"
+                                              : "UPDATE t SET a = a + 1; UPDATE t SET b = b + 1",
+                                        &err);
+        EXPECT((status == STATUS_OK) == !fails);
+    }
+    for (int i = 0; i < TURN_READERS; i++) (void)pthread_join(readers[i], NULL);
+    EXPECT_INT(torn, 0);
+    database_free(database);
+}

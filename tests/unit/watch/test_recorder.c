@@ -1,4 +1,5 @@
 /* Rings and the thread behind them, over a store of the test's own. */
+#include "db/sqlite.h"
 #include "test.h"
 #include "watch/recorder.c"
 
@@ -65,9 +66,9 @@ static struct recorder *begin(struct recorder_options options)
     struct error err;
     struct recorder *recorder = NULL;
     if (!fake.store.database)
-        EXPECT_STATUS(
-            memory_database_new(&(struct database_options){0}, &fake.store.database, &err),
-            STATUS_OK, err);
+        EXPECT_STATUS(sqlite_memory_new(MEMORY_SIZE_MIN, &(struct database_options){0},
+                                        &fake.store.database, &err),
+                      STATUS_OK, err);
     fake.store.ops = &fake_ops;
     fake.count = fake.prunings = 0;
     fake.there = true;
