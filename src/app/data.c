@@ -23,6 +23,7 @@
 enum {
     RETRY_FIRST_MS = 100,
     RETRY_MAX_MS = 30 * 1000,
+    CLOCK_BEHIND_MS = 5000, /* less is not worth a warning */
 };
 
 /* One kind of database. */
@@ -249,8 +250,13 @@ static void tell_open(struct data *data)
 {
     struct database *database = data->parts.database;
     const struct data_kind *kind = find_kind(data->config->data_url);
+    uint64_t now_ms = database_now_ms(database), wall_ms = clock_wall_ns() / NS_PER_MS;
     log_info("data store open", LOG_TEXT("kind", database_kind(database)));
     if (kind->warning) log_warning(kind->warning);
+    if (now_ms > wall_ms + CLOCK_BEHIND_MS)
+        log_warning("the system's clock is behind the latest time in the data store, which goes on "
+                    "from there",
+                    LOG_U64("seconds", ((now_ms - wall_ms) / 1000)));
 }
 
 static void *open_run(void *context)

@@ -480,6 +480,11 @@ uint64_t database_now_ms(struct database *database)
     return database->wall_start_ms + passed_ns / NS_PER_MS;
 }
 
+void database_time_at_least(struct database *database, uint64_t now_ms)
+{
+    database->wall_start_ms = MAX(database->wall_start_ms, now_ms);
+}
+
 const char *database_kind(const struct database *database)
 {
     return database->ops->name;

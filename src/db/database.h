@@ -32,8 +32,9 @@
  * Readers: tasks with `reads` go to threads with sessions of their own and see what was committed.
  * With SQLite's WAL and PostgreSQL they do not wait for the writer.
  *
- * Time. database_now_ms is the queue's and the store's only clock. It starts as the wall clock,
- * goes on with the monotonic one, and never goes back, so a jump of the wall clock moves nothing. On PostgreSQL it is the
+ * Time. database_now_ms is the queue's and the store's only clock. It starts as the wall clock, or
+ * as the latest time that the database knows of if that is later; it goes on with the monotonic
+ * clock and never goes back, so a jump of the wall clock moves nothing. On PostgreSQL it is the
  * server's, the same for all.
  */
 #ifndef DB_DATABASE_H
@@ -165,6 +166,9 @@ enum status database_run(struct database *database, struct database_task *task,
 /* Milliseconds since 1970, never backwards. Any thread; of the local clock only (on PostgreSQL
  * session->now_ms counts). */
 uint64_t database_now_ms(struct database *database);
+
+/* For an implementation, in session_open of its first writer: it was so late here already. */
+void database_time_at_least(struct database *database, uint64_t now_ms);
 
 const char *database_kind(const struct database *database); /* ops->name */
 void *database_state(const struct database *database);      /* for the implementation */

@@ -15,6 +15,7 @@ enum {
     CHECKPOINT_PAGES = 4096,
     BACKUP_PAGES = 1024,         /* copied between two looks at other users */
     APPLICATION_ID = 0x534c5057, /* "SLPW" in the file's header: this file is ours */
+    CLOCK_NOTE_MS = 100,         /* the time is noted with a commit so often at most */
     MEMORY_PAGE = 4096,
 };
 
@@ -29,6 +30,8 @@ struct sqlite {
     sqlite3 *handle;
     struct sqlite_file *file;
     bool reads;
+    int64_t changes;   /* rows that were changed before this transaction */
+    uint64_t noted_ms; /* in slipway_clock */
     struct sqlite_statement statements[STATEMENTS_MAX]; /* by the address of their text */
     size_t statement_count;
 };
@@ -380,6 +383,23 @@ static enum status claim(struct sqlite_file *file, sqlite3 *handle, struct error
     return script(handle, file->path, mark, err);
 }
 
+/*
+ * The latest time that anybody wrote here. A clock that was set back since must not make what is
+ * hidden until some time stay hidden for longer: time goes on from there.
+ */
+static enum status take_up_time(struct sqlite *sqlite, struct database *database, struct error *err)
+{
+    int64_t last_ms;
+    TRY(script(sqlite->handle, sqlite->file->path,
+               "CREATE TABLE IF NOT EXISTS slipway_clock(id INTEGER PRIMARY KEY CHECK (id = 1), "
+               "last_ms INTEGER NOT NULL)",
+               err));
+    TRY(read_int(sqlite->handle, sqlite->file->path,
+                 "SELECT coalesce(max(last_ms), 0) FROM slipway_clock", &last_ms, err));
+    database_time_at_least(database, last_ms > 0 ? (uint64_t)last_ms : 0);
+    return STATUS_OK;
+}
+
 static enum status set_up_writer(struct sqlite *sqlite, struct error *err)
 {
     struct sqlite_file *file = sqlite->file;
@@ -449,6 +469,7 @@ static enum status session_open(struct database *database, bool reads,
         status = script(sqlite->handle, sqlite->file->path, "PRAGMA query_only=1", err);
     else if (status == STATUS_OK) {
         status = set_up_writer(sqlite, err);
+        if (status == STATUS_OK) status = take_up_time(sqlite, database, err);
         if (status == STATUS_OK) status = start_checkpointer(sqlite->file, err);
     }
     if (status != STATUS_OK) session_close(session);
@@ -472,14 +493,31 @@ static enum status begin(struct database_session *session, struct error *err)
     struct sqlite *sqlite = session->connection;
     turn_begin(sqlite->file);
     enum status status = run_plain(session, sqlite->reads ? begin_read : begin_write, err);
+    sqlite->changes = sqlite3_total_changes64(sqlite->handle);
     if (status != STATUS_OK) turn_end(sqlite->file);
     return status;
+}
+
+/* With a commit that happens anyway: nothing is written for the time's sake alone. */
+static enum status note_time(struct database_session *session, struct error *err)
+{
+    struct sqlite_statement *statement;
+    TRY(sqlite_prepare(session,
+                       "INSERT INTO slipway_clock VALUES(1, ?) ON CONFLICT(id) DO UPDATE SET "
+                       "last_ms = max(last_ms, excluded.last_ms)",
+                       &statement, err));
+    sqlite_bind_int(statement, 1, (int64_t)session->now_ms);
+    return sqlite_execute(statement, err);
 }
 
 static enum status commit(struct database_session *session, struct error *err)
 {
     struct sqlite *sqlite = session->connection;
+    bool notes = !sqlite->file->memory && session->now_ms >= sqlite->noted_ms + CLOCK_NOTE_MS &&
+                 sqlite3_total_changes64(sqlite->handle) != sqlite->changes;
+    if (notes) TRY(note_time(session, err));
     TRY(run_plain(session, end, err));
+    if (notes) sqlite->noted_ms = session->now_ms;
     turn_end(sqlite->file);
     checkpoint_end(sqlite);
     return STATUS_OK;

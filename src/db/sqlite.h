@@ -22,6 +22,9 @@
  * thread of their own, off the writer's way. What SQLite says becomes a status and a sentence that
  * names the file and what to do: EXHAUSTED (disk full), FAILED_PRECONDITION (read-only), DATA_LOSS
  * (corrupt), UNAVAILABLE (busy), INTERNAL.
+ *
+ * Time. The file notes, with commits, how late it is (every CLOCK_NOTE_MS at most); whoever opens
+ * it with a clock that was set back meanwhile goes on from there.
  */
 #ifndef DB_SQLITE_H
 #define DB_SQLITE_H

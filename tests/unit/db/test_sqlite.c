@@ -291,3 +291,45 @@ TEST(sessions_take_turns_in_memory)
     EXPECT_INT(torn, 0);
     database_free(database);
 }
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static bool open_at(struct clock_fake *clock)
+{
+    struct error err;
+    enum status status =
+        sqlite_database_open(path, &(struct sqlite_options){0},
+                             &(struct database_options){.clock = &clock->clock}, &database, &err);
+    EXPECT_STATUS(status, STATUS_OK, err);
+    return status == STATUS_OK;
+}
+
+TEST(time_goes_on_from_the_latest_that_was_written)
+{
+    struct clock_fake clock;
+    struct error err;
+    REQUIRE(new_database());
+    database_free(database);
+    clock_fake_init(&clock, 1000 * NS_PER_S);
+    REQUIRE(open_at(&clock));
+    EXPECT_STATUS(script_sql("CREATE TABLE t(a); INSERT INTO t VALUES(1)", &err), STATUS_OK, err);
+    clock_fake_advance(&clock, 60 * NS_PER_S);
+    EXPECT_STATUS(script_sql("INSERT INTO t VALUES(2)", &err), STATUS_OK, err);
+    /* Neither a look nor a failure is a reason to write. */
+    clock_fake_advance(&clock, 60 * NS_PER_S);
+    EXPECT_INT(query("SELECT count(*) FROM t", false), 2);
+    EXPECT(script_sql("INSERT INTO t VALUES(3); nonsense", &err) != STATUS_OK);
+    database_free(database);
+    clock_fake_init(&clock, 7 * NS_PER_S);
+    REQUIRE(open_at(&clock));
+    EXPECT_INT(database_now_ms(database), 1060000);
+    clock_fake_advance(&clock, 5 * NS_PER_S);
+    EXPECT_INT(database_now_ms(database), 1065000);
+    database_free(database);
+    /* A clock that was set forward counts as it is. */
+    clock_fake_init(&clock, 5000 * NS_PER_S);
+    REQUIRE(open_at(&clock));
+    EXPECT_INT(database_now_ms(database), 5000000);
+    database_free(database);
+    remove_database();
+}
