@@ -69,6 +69,7 @@ static void signals_block(sigset_t *set)
     sigaddset(set, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, set, NULL); /* cannot fail with these arguments */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files: the write fails, and says so */
 }
 
 static enum status write_port_file(const char *path, uint16_t port, struct error *err)

@@ -14,7 +14,7 @@
     X(PQclear)                                                                                     \
     X(PQcmdStatus)                                                                                 \
     X(PQcmdTuples)                                                                                 \
-    X(PQconnectdbParams)                                                                           \
+    X(PQconnectStartParams)                                                                        \
     X(PQconninfoFree)                                                                              \
     X(PQconninfoParse)                                                                             \
     X(PQconsumeInput)                                                                              \
@@ -30,6 +30,7 @@
     X(PQnotifies)                                                                                  \
     X(PQntuples)                                                                                   \
     X(PQprepare)                                                                                   \
+    X(PQreset)                                                                                     \
     X(PQresultErrorField)                                                                          \
     X(PQresultErrorMessage)                                                                        \
     X(PQresultStatus)                                                                              \
@@ -54,7 +55,7 @@ enum status libpq_load(struct error *err) FALLIBLE;
 #define PQclear libpq.PQclear
 #define PQcmdStatus libpq.PQcmdStatus
 #define PQcmdTuples libpq.PQcmdTuples
-#define PQconnectdbParams libpq.PQconnectdbParams
+#define PQconnectStartParams libpq.PQconnectStartParams
 #define PQconninfoFree libpq.PQconninfoFree
 #define PQconninfoParse libpq.PQconninfoParse
 #define PQconsumeInput libpq.PQconsumeInput
@@ -70,6 +71,7 @@ enum status libpq_load(struct error *err) FALLIBLE;
 #define PQnotifies libpq.PQnotifies
 #define PQntuples libpq.PQntuples
 #define PQprepare libpq.PQprepare
+#define PQreset libpq.PQreset
 #define PQresultErrorField libpq.PQresultErrorField
 #define PQresultErrorMessage libpq.PQresultErrorMessage
 #define PQresultStatus libpq.PQresultStatus

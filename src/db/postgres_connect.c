@@ -1,4 +1,5 @@
 /* Connections to PostgreSQL: where to, what their failures mean, when to try again. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "db/postgres_private.h"
 
@@ -134,7 +135,15 @@ enum status postgres_check(const struct postgres_server *server, PGconn *handle,
 
 /* --- connecting ------------------------------------------------------------------------------- */
 
-static void ignore_notice(void *context UNUSED, const PGresult *notice UNUSED) {}
+/* What a server says without being asked. Whose task fails by it says that; this is for the search
+ * of a cause. */
+static void log_notice(void *context, const PGresult *notice)
+{
+    const struct postgres_server *server = context;
+    const char *said = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    log_debug("notice of the database", LOG_TEXT("database", server->label),
+              LOG_TEXT("notice", said ? said : PQresultErrorMessage(notice)));
+}
 
 /*
  * Plans are made once, while tables may be empty, and used for hours: a plan that reads a whole
@@ -191,6 +200,21 @@ static size_t add_given(const struct postgres_server *server, const char **keywo
     return count;
 }
 
+/*
+ * A server that stops says so to those that are just connecting, and libpq prints what nobody
+ * receives to stderr: a receiver must be there before anything is read. Only PQreset waits with
+ * libpq's time-outs and its way through several hosts, on a handle that has one.
+ */
+static PGconn *open_quietly(const struct postgres_server *server, const char **keywords,
+                            const char **values)
+{
+    PGconn *handle = PQconnectStartParams(keywords, values, 0);
+    if (!handle || PQstatus(handle) == CONNECTION_BAD) return handle;
+    (void)PQsetNoticeReceiver(handle, log_notice, (void *)(uintptr_t)server);
+    PQreset(handle);
+    return handle;
+}
+
 static PGconn *open_handle(const struct postgres_server *server, bool writes)
 {
     const char *keywords[KEYWORDS_MAX] = {0}, *values[KEYWORDS_MAX] = {0};
@@ -207,7 +231,7 @@ static PGconn *open_handle(const struct postgres_server *server, bool writes)
         keywords[count] = "target_session_attrs";
         values[count++] = "read-write";
     }
-    return PQconnectdbParams(keywords, values, 0);
+    return open_quietly(server, keywords, values);
 }
 
 enum status postgres_connect(struct postgres_server *server, bool writes, PGconn **ret_handle,
@@ -216,7 +240,6 @@ enum status postgres_connect(struct postgres_server *server, bool writes, PGconn
     PGconn *handle = open_handle(server, writes);
     enum status status;
     if (PQstatus(handle) == CONNECTION_OK) {
-        (void)PQsetNoticeReceiver(handle, ignore_notice, NULL);
         status = set_up(server, handle, err);
     } else {
         status = fail_server(err, server, STATUS_UNAVAILABLE,

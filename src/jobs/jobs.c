@@ -328,9 +328,23 @@ static void give_up(struct job_submission *submission, const struct error *err)
     chain_submit(&submission->chain);
 }
 
+/* A store is asked for jobs as soon as it is open, and their queues are made right after that. */
+static enum status queue_is_missing(const struct job_submission *submission, struct error *err)
+{
+    return fail(err, STATUS_UNAVAILABLE,
+                "the queue '%.*s' of the jobs is not there yet: it is made when a server or worker "
+                "starts; try again",
+                STR_ARGS(submission->record.queue));
+}
+
 static void submitted(struct chain *chain, enum status status, const struct error *err)
 {
     struct job_submission *submission = CONTAINER_OF(chain, struct job_submission, chain);
+    struct error failure;
+    if (status == STATUS_NOT_FOUND) {
+        status = queue_is_missing(submission, &failure);
+        err = &failure;
+    }
     const struct store_call *record = &chain->steps[0].store;
     if (status == STATUS_ALREADY_EXISTS && record->operation == STORE_ADMIT &&
         record->admit.existing) {

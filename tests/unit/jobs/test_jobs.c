@@ -1,5 +1,10 @@
+#include "db/sqlite.h"
 #include "jobs/jobs.c"
+#include "queue/queue_sqlite.h"
+#include "store/store_sqlite.h"
 #include "test.h"
+
+#include <unistd.h>
 
 static struct record record_with(struct str body, struct str group)
 {
@@ -195,4 +200,70 @@ TEST(what_may_be_kept_stays_in_the_record)
     EXPECT_INT(submission.record.input.header_size, 17);
     submission = submission_of(STR("{}"), NULL);
     EXPECT(record_whole_input(&submission.record) == &submission.record.input);
+}
+
+/* --- before its queues are there ---------------------------------------------------------------
+ */
+
+struct submitted {
+    _Atomic bool over;
+    enum status status;
+    struct error err;
+};
+
+static void note_submitted(struct job_submission *submission, enum status status,
+                           const struct error *err)
+{
+    struct submitted *submitted = submission->context;
+    submitted->status = status;
+    if (status != STATUS_OK) submitted->err = *err;
+    submitted->over = true;
+}
+
+static void submit_and_wait(struct jobs *jobs, struct submitted *ret_submitted)
+{
+    struct job_submission submission = {
+        .jobs = jobs,
+        .record = {.model = STR("doubleit"),
+                   .group = STR("g"),
+                   .input = {.bytes = STR("{}"), .type = STR("application/json")}},
+        .done = note_submitted,
+        .context = ret_submitted,
+    };
+    *ret_submitted = (struct submitted){0};
+    job_submit(&submission);
+    while (!ret_submitted->over) (void)usleep(1000);
+    job_submission_clear(&submission);
+}
+
+/* A store is asked as soon as it is open: that is no mistake of the client's. */
+TEST(a_job_that_comes_before_its_queue_is_told_to_try_again)
+{
+    char directory[] = "/tmp/slipway-test-jobs.XXXXXX", path[64], command[64];
+    struct error err;
+    struct database *database = NULL;
+    struct queue_store *queues = NULL;
+    struct store *store = NULL;
+    struct submitted submitted;
+    REQUIRE(mkdtemp(directory) != NULL);
+    (void)snprintf(path, sizeof path, "%s/data.db", directory);
+    REQUIRE(sqlite_database_open(path, &(struct sqlite_options){0}, &(struct database_options){0},
+                                 &database, &err) == STATUS_OK &&
+            queue_sqlite_new(database, &queues, &err) == STATUS_OK &&
+            store_sqlite_new(database, &store, &err) == STATUS_OK);
+    struct jobs *jobs = jobs_new(&(struct jobs_options){0});
+    jobs_attach(jobs, queues, store);
+    submit_and_wait(jobs, &submitted);
+    EXPECT_INT(submitted.status, STATUS_UNAVAILABLE);
+    EXPECT(strstr(submitted.err.message, "'slipway-jobs.fifo'"));
+    EXPECT(strstr(submitted.err.message, "try again"));
+    EXPECT_STATUS(jobs_prepare(jobs, &err), STATUS_OK, err);
+    submit_and_wait(jobs, &submitted);
+    EXPECT_STATUS(submitted.status, STATUS_OK, submitted.err);
+    jobs_free(jobs);
+    queue_store_free(queues);
+    store_free(store);
+    database_free(database);
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    EXPECT(system(command) == 0);
 }
