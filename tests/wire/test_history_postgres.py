@@ -16,16 +16,29 @@ SANITIZED = bool(os.environ.get("SLIPWAY_SANITIZE"))
 CHAOS_S = float(os.environ.get("CHAOS_S", 10 if SANITIZED else 6))
 
 
-def torment(fleet, postgres, chance, chaos_s):
+def wait_for_more(work, count=10, patience_s=30):
+    """After the database was away, senders get on by themselves."""
+    wanted, end = work.count() + count, time.monotonic() + patience_s
+    while work.count() < min(wanted, work.groups * work.numbers_max):
+        assert time.monotonic() < end, f"no more is accepted {patience_s} s after a restart:\n{work.fleet.logs()}"
+        time.sleep(0.05)
+
+
+def torment(fleet, postgres, work, chance, chaos_s):
     """Kills and restarts for a while; all are there again at the end."""
     end = time.monotonic() + chaos_s
+
+    def restart(how):
+        postgres.control(how)
+        wait_for_more(work)
+
     deeds = [lambda: fleet.kill(fleet.one(chance))] * 5 + [
         lambda: fleet.restart(fleet.one(chance)),
         lambda: fleet.stall(chance.choice(fleet.workers), chance.uniform(0.5, 3)),
-        lambda: postgres.control("restart"),
-        lambda: postgres.control("restart-fast"),
+        lambda: restart("restart"),
+        lambda: restart("restart-fast"),
     ]
-    postgres.control(chance.choice(["restart", "restart-fast"]))
+    restart(chance.choice(["restart", "restart-fast"]))
     while time.monotonic() < end:
         time.sleep(chance.uniform(0.1, 0.8))
         chance.choice(deeds)()
@@ -40,7 +53,7 @@ def run(tmp_path, queue, seed, durable, model="pair"):
         work = Workload(fleet, queue, chance.random(), jobs=model if queue.endswith(".fifo") else None)
         work.create()
         work.start()
-        torment(fleet, postgres, chance, CHAOS_S)
+        torment(fleet, postgres, work, chance, CHAOS_S)
         work.finish()
         work.judge(f"SEED={seed}")
 

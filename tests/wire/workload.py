@@ -7,9 +7,10 @@
     work.finish()               # no more is sent; all that was accepted is answered
     work.judge(f"SEED={seed}")  # fails with what is not as it is owed, and the logs
 
-Each group is sent by one thread, a message after the one before was accepted. Where a queue knows ids of its messages (FIFO),
-what got no answer is sent again with the same id until it has one, and some that had one too; the messages of a standard queue
-that got none may be there or not. Some messages are poison. Jobs carry an Idempotency-Key and are sent again in the same way.
+Each group is sent by one thread, a message after the one before was accepted, or by several that send the same. Where a queue
+knows ids of its messages (FIFO), what got no answer is sent again with the same id until it has one, and some that had one too;
+the messages of a standard queue that got none may be there or not. Some messages are poison. Jobs carry an Idempotency-Key and
+are sent again in the same way.
 
 The observer reads the results again and again: each is there once, stays as it is, and is never seen before an earlier one of
 its group, whatever clocks say.
@@ -30,13 +31,15 @@ PAGE = 1000
 
 class Workload:
     def __init__(self, fleet, queue, seed, groups=4, poison=0.05, again=0.1, pause_s=0.05, jobs=None, visibility_s=2,
-                 attributes=None, calm_clock=True):
+                 attributes=None, calm_clock=True, rivals=1, numbers_max=NUMBERS_MAX):
         self.fleet, self.queue, self.chance = fleet, queue, random.Random(seed)
         self.fifo = queue.endswith(".fifo")
         self.groups, self.poison, self.again, self.pause_s = groups, poison, again, pause_s
         self.model = jobs  # whom the jobs ask; None: there are none
         self.visibility_s, self.attributes, self.calm_clock = visibility_s, attributes or {}, calm_clock
+        self.rivals, self.numbers_max = rivals, numbers_max  # senders of each group, all of the same messages
         self.messages, self.jobs = History(), History()
+        self.ids = collections.defaultdict(set)  # of the jobs of a key
         self.seen = {}  # id of a record: (key, what it said)
         self.poisoned, self.found, self.refusals = set(), [], collections.Counter()
         self.sending = threading.Event()
@@ -67,9 +70,11 @@ class Workload:
     def start(self):
         self.sending.set(), self.observing.set()
         for number in range(self.groups):
-            self.run(self.send_group, f"g{number}", random.Random(self.chance.random()))
-            if self.model:
-                self.run(self.send_jobs, f"j{number}", random.Random(self.chance.random()))
+            seed = self.chance.random()
+            for _ in range(self.rivals):
+                self.run(self.send_group, f"g{number}", random.Random(seed), random.Random(self.chance.random()))
+                if self.model:
+                    self.run(self.send_jobs, f"j{number}", random.Random(self.chance.random()))
         self.run(self.observe)
 
     def run(self, function, *arguments):
@@ -82,11 +87,12 @@ class Workload:
         self.threads.append(threading.Thread(target=guarded, daemon=True))
         self.threads[-1].start()
 
-    def send_group(self, group, chance):
+    def send_group(self, group, content, chance):
+        """`content` decides what is sent, the same for all rivals; `chance` the rest."""
         caller, number = self.caller(), 0
-        while self.sending.is_set() and number < NUMBERS_MAX:
-            count = chance.choice([1, 1, 1, 2, 5])
-            batch = [self.message(group, number + i, chance) for i in range(count)]
+        while self.sending.is_set() and number < self.numbers_max:
+            count = content.choice([1, 1, 1, 2, 5])
+            batch = [self.message(group, number + i, content) for i in range(count)]
             number += count
             for key, one, _ in batch:
                 self.messages.tried(key, group, one)
@@ -142,23 +148,25 @@ class Workload:
 
     def send_jobs(self, group, chance):
         caller, number = self.caller(), 0
-        while self.sending.is_set() and number < NUMBERS_MAX:
+        while self.sending.is_set() and number < self.numbers_max:
             key = f"{group}-{number}"
             self.jobs.tried(key, group, number)
-            ids = {self.submit(caller, group, number)}
-            self.jobs.sent(key, group, number)
-            if chance.random() < self.again:
-                ids.add(self.submit(caller, group, number))
-            if len(ids) > 1:
-                self.found.append(f"one key, {len(ids)} jobs: {key}")
+            for _ in range(2 if chance.random() < self.again else 1):
+                self.ids[key].add(self.submit(caller, group, number))
+                self.jobs.sent(key, group, number)
             number += 1
             time.sleep(chance.uniform(0.003, 2 * self.pause_s))
         caller.close()
 
     def submit(self, caller, group, number):
         body = {"inputs": [{"name": "x", "datatype": "INT64", "shape": [2], "data": [int(group[1:]), number]}]}
-        reply = caller.patiently(caller.request, "POST", f"/v2/models/{self.model}/jobs?group={group}", json.dumps(body),
-                                 {"Idempotency-Key": f"{group}-{number}"})
+        end = time.monotonic() + 60
+        while True:
+            reply = caller.patiently(caller.request, "POST", f"/v2/models/{self.model}/jobs?group={group}", json.dumps(body),
+                                     {"Idempotency-Key": f"{group}-{number}"})
+            if reply.status != 400 or b"unknown model" not in reply.body or time.monotonic() > end:
+                break
+            time.sleep(0.05)  # a server that has just started is not ready yet
         assert reply.status in (200, 202), reply
         return reply.json()["id"]
 
@@ -242,7 +250,7 @@ class Workload:
         caller.close()
 
     def is_done(self, caller):
-        waiting = [event.key for event in self.messages.of("sent") if not self.messages.results[event.key]]
+        waiting = [event.key for event in list(self.messages.of("sent")) if not self.messages.results[event.key]]
         waiting += [event.key for event in self.jobs.of("sent") if not self.jobs.results[event.key]]
         return not waiting and self.depth(caller, self.queue) == 0
 
@@ -271,7 +279,7 @@ class Workload:
 
     def problems(self):
         """Sentences; none is what the fleet owes."""
-        found = list(self.found)
+        found = list(self.found) + [f"one key, {len(ids)} jobs: {key}" for key, ids in self.ids.items() if len(ids) > 1]
         for history, ordered in ((self.messages, self.fifo), (self.jobs, True)):
             found += history.problems(fifo=False, answers=True, received=False)
             found += history.disorder() if ordered else []
@@ -295,8 +303,12 @@ class Workload:
         print(f"{what}: {self.summary()}")
         if problems:
             raise AssertionError(f"{what}: {self.summary()}\n{chr(10).join(problems[:50])}\n{self.fleet.logs()}")
-        assert len(self.messages.of("sent")) >= sent_min, f"{what}: too little happened: {self.summary()}"
+        assert self.count() >= sent_min, f"{what}: too little happened: {self.summary()}"
+
+    def count(self):
+        """What was accepted, each once."""
+        return len({event.key for event in self.messages.of("sent")})
 
     def summary(self):
-        return f"{len(self.messages.of('sent'))} messages, {len(self.jobs.of('sent'))} jobs, {len(self.poisoned)} poisoned, " \
+        return f"{self.count()} messages, {len(self.ids)} jobs, {len(self.poisoned)} poisoned, " \
                f"{self.observations} looks, refusals {dict(self.refusals)}"
