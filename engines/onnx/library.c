@@ -3,6 +3,7 @@
 
 #include "message.h"
 
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,21 @@ static uint32_t version_to_ask_for(const char *version)
     return has_shape ? ONNX_API_VERSION_HAS_SHAPE : ONNX_API_VERSION;
 }
 
+/*
+ * Debian 13 keeps the operators in a library of their own, libonnx, which registers them again when
+ * they are first looked up, and complains of each on stderr. This is that look-up,
+ * onnx::OpSchemaRegistry::map(): here rather than in the first model's load, because what is
+ * written while an engine opens reaches the log in one record.
+ */
+static void look_operators_up(void)
+{
+    void *(*look_up)(void);
+    void *symbol = dlsym(RTLD_DEFAULT, "_ZN4onnx16OpSchemaRegistry3mapB5cxx11Ev");
+    if (!symbol) return;
+    memcpy(&look_up, &symbol, sizeof look_up);
+    (void)look_up();
+}
+
 bool onnx_library_open(const struct slipway_host *host)
 {
     onnx_host = host;
@@ -91,6 +107,7 @@ bool onnx_library_open(const struct slipway_host *host)
         ort = NULL;
         return false;
     }
+    look_operators_up();
     return true;
 }
 

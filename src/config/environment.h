@@ -15,4 +15,7 @@ const char *environment_get(const char *name);
 /* Sets a variable. Only before there is a second thread. */
 void environment_set(const char *name, const char *value);
 
+/* Tells the libraries of engines not to talk to anybody. Before they are loaded, as above. */
+void environment_silence_libraries(void);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "engine/host.h"
+#include "engine/noise.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -199,6 +200,16 @@ static enum status open_file(const char *path, const char *name, struct engine *
     return status;
 }
 
+static enum status open_quietly(const char *path, const char *name, struct engine **ret_engine,
+                                struct error *err)
+{
+    struct noise noise;
+    noise_catch(&noise);
+    enum status status = open_file(path, name, ret_engine, err);
+    noise_tell(&noise, name);
+    return status;
+}
+
 /* The entry of a name, made if it is new; NULL if there are too many. */
 static struct entry *find_entry(struct engine_registry *registry, const char *name)
 {
@@ -220,7 +231,7 @@ static struct entry *find_entry(struct engine_registry *registry, const char *na
 static enum status open_entry(struct entry *entry, const char *path, struct engine **ret_engine,
                               struct error *err)
 {
-    if (!entry->engine) TRY(open_file(path, entry->name, &entry->engine, err));
+    if (!entry->engine) TRY(open_quietly(path, entry->name, &entry->engine, err));
     *ret_engine = entry->engine;
     return STATUS_OK;
 }

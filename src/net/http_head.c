@@ -281,10 +281,16 @@ static bool starts_with_letter(const struct http_work *work)
     return first >= 'a' && first <= 'z';
 }
 
+/* Newer parsers call the version invalid too where a line feed alone follows a valid one. */
+static bool is_spoken(const struct http_work *work)
+{
+    return work->parser.http_major == 1 && work->parser.http_minor <= 1;
+}
+
 struct rejection head_explain(const struct http_work *work, llhttp_errno_t error)
 {
     if (work->too_many_fields) return REJECT(431, "the request has too many header fields");
-    if (error == HPE_PAUSED_H2_UPGRADE || error == HPE_INVALID_VERSION)
+    if (error == HPE_PAUSED_H2_UPGRADE || (error == HPE_INVALID_VERSION && !is_spoken(work)))
         return REJECT(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     if (error == HPE_INVALID_METHOD && starts_with_letter(work))
         return REJECT(501, "the request's method is not known");

@@ -413,7 +413,9 @@ def test_a_trial_keeps_a_crash_out_of_the_server(tmp_path):
         assert rows["good"]["state"] == "READY"
         assert "crashed on it in a trial" in rows["bad"]["reason"]
         assert "says that it cannot be loaded" in rows["moody"]["reason"]  # refused in order: the load's own words
-        assert rows["worse"]["state"] == "UNAVAILABLE" and "model.pt" in rows["worse"]["reason"]
+        reason = rows["worse"]["reason"]
+        assert rows["worse"]["state"] == "UNAVAILABLE"
+        assert "model.pt" in reason or "__parametErs__" in reason, reason  # a later libtorch quotes the line
 
 
 def test_a_trial_that_hangs_ends_with_its_server(tmp_path):

@@ -4,6 +4,7 @@
  *   quiet ENGINES NAME MODEL        exit 0 if all of it worked; "-" as MODEL: only opens the engine
  */
 #include "base/mem.h"
+#include "config/environment.h"
 #include "engine/loader.h"
 
 static enum status run(struct engine_model *model, struct error *err)
@@ -40,6 +41,7 @@ int main(int count, char **arguments)
 {
     struct error err = {0};
     if (count != 4) return 64;
+    environment_silence_libraries(); /* as main does */
     if (load_and_run(arguments, &err) == STATUS_OK) return 0;
     (void)fprintf(stderr, "quiet: %s\n", err.message);
     return 1;

@@ -190,7 +190,7 @@ static const struct {
     R("GET * HTTP/1.1\r\n" H "\r\n", 400),
     R("GET /a\x01 HTTP/1.1\r\n" H "\r\n", 400),
     R("GET /\r\n\r\n", 400),
-    R("GET / HTTP/1.1 \r\n" H "\r\n", 505),
+    R("GET / HTTP/1.1 \r\n" H "\r\n", 400),
     R("\nGET / HTTP/1.1\r\n" H "\r\n", 400),
     R("\r\rGET / HTTP/1.1\r\n" H "\r\n", 400),
     R("GET / HTTP/2.0\r\n" H "\r\n", 505),
