@@ -6,10 +6,10 @@
  *   TRY(postgres_database_open("postgres://user@host/db", &options, &database, err));
  *
  *   // inside a task's run:
- *   struct postgres_result *r CLEANUP(postgres_result_freep) = NULL;
+ *   struct postgres_result *result CLEANUP(postgres_result_freep) = NULL;
  *   TRY(postgres_query(session, "SELECT a FROM t WHERE id = $1",
- *                      (struct postgres_value[]){postgres_int(id)}, 1, &r, err));
- *   for (int row = 0; row < postgres_rows(r); row++) a = postgres_text(r, row, 0);
+ *                      (struct postgres_value[]){postgres_int(id)}, 1, &result, err));
+ *   for (int row = 0; row < postgres_rows(result); row++) use(postgres_text_at(result, row, 0));
  *
  * Each SQL text is prepared once per connection; parameters and results are in binary form where
  * that saves work. A password is never in a message or a log: connection strings are shown

@@ -83,16 +83,30 @@ static bool is_dot(struct str *text)
     return true;
 }
 
+/* Bytes of a separator that the text begins with: "/", or what receivers may decode to one. */
+static size_t separator_size(struct str text)
+{
+    if (*text.data == '/') return 1;
+    if (text.size < 3) return 0;
+    struct str start = {text.data, 3};
+    return str_equal_ignoring_case(start, STR("%2f")) || str_equal_ignoring_case(start, STR("%5c"))
+               ? 3
+               : 0;
+}
+
 /* A segment of one or two dots, however written: it would lead out of the path that is allowed. */
 static bool has_dot_segment(struct str path)
 {
     struct str rest = path;
     struct str plain = str_cut(&rest, '?');
-    while (plain.data) {
-        struct str segment = str_cut(&plain, '/');
+    while (plain.size > 0) {
+        size_t separator = separator_size(plain);
+        plain = str_from(plain, MAX(separator, (size_t)1));
+        if (separator == 0) continue;
+        struct str segment = plain;
         bool dot = is_dot(&segment);
         (void)(dot && is_dot(&segment)); /* a second one may follow */
-        if (dot && segment.size == 0) return true;
+        if (dot && (segment.size == 0 || separator_size(segment) > 0)) return true;
     }
     return false;
 }

@@ -2,12 +2,15 @@
  * How a job is to be run, as a request says it: by header, by query, or in a JSON wrapper around
  * the inference's own body. Later ones are stronger.
  *
- *   Slipway-Group: g            ?group=g          {"request": {...}, "group": "g"}
- *   Slipway-Delay: 10s          ?delay=10s        "delay": "10s" or seconds
- *   Slipway-Start-At: ...       ?start_at=        "start_at": 2026-01-02T03:04:05Z or seconds since
- * 1970 Slipway-Ttl: 1h             ?ttl=             "ttl" Slipway-Expires-At: ...     ?expires_at=
- * "expires_at" Slipway-Priority: 0-9       ?priority=        "priority" Slipway-Callback: https://
- * ?callback=        "callback" Idempotency-Key: k                            "idempotency_key"
+ *   header               query         member of the wrapper, which has "request": the body
+ *   Slipway-Group        group         group
+ *   Slipway-Delay        delay         delay             seconds, or a duration: 1m30s
+ *   Slipway-Start-At     start_at      start_at          2026-01-02T03:04:05Z or epoch seconds
+ *   Slipway-Ttl          ttl           ttl               seconds, or a duration
+ *   Slipway-Expires-At   expires_at    expires_at        a time
+ *   Slipway-Priority     priority      priority          0 (first) to 9
+ *   Slipway-Callback     callback      callback          a URL
+ *   Idempotency-Key                    idempotency_key
  */
 #ifndef SERVER_JOB_REQUEST_H
 #define SERVER_JOB_REQUEST_H
