@@ -55,14 +55,19 @@ struct data {
 
 /* --- kinds ------------------------------------------------------------------------------------ */
 
-/* Makes a directory and those above it. */
+/* Makes a directory and those above it. What could not be made is the first that was missing. */
 static enum status make_directories(const char *path, struct error *err)
 {
     char *part CLEANUP(mem_freep) = mem_copy_text(path);
     for (char *slash = part + 1; *slash; slash++) {
         if (*slash != '/') continue;
         *slash = '\0';
-        (void)mkdir(part, 0755); /* what is missing shows at the last one */
+        int problem = mkdir(part, 0755) == 0 ? 0 : errno;
+        if (problem != 0 && access(part, X_OK) != 0)
+            return fail_errno(err, errno == ENOENT ? problem : errno,
+                              "making '%s' of the data directory '%s'; name another by "
+                              "data.directory",
+                              part, path);
         *slash = '/';
     }
     if (mkdir(part, 0700) == 0 || errno == EEXIST) return STATUS_OK;

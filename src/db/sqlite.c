@@ -39,6 +39,7 @@ struct sqlite {
 /* The file, shared by all its connections: the state of its struct database. */
 struct sqlite_file {
     char *path;
+    char *log_path;
     struct sqlite_options options;
     sqlite3 *memory;                /* no file: the one connection of all sessions, else NULL */
     pthread_mutex_t turn;           /* held by the session that is in a transaction on it */
@@ -405,6 +406,9 @@ static enum status set_up_writer(struct sqlite *sqlite, struct error *err)
     struct sqlite_file *file = sqlite->file;
     char cache[64];
     int keep = 1;
+    /* SQLite opens it all the same, which is good for commands that only look. */
+    if (!file->options.must_exist && sqlite3_db_readonly(sqlite->handle, "main") == 1)
+        return fail_sqlite(err, NULL, file->path, SQLITE_READONLY);
     TRY(claim(file, sqlite->handle, err));
     /* What is deleted is written over, whatever the library's own default: it may be what is not to
      * be kept. */
@@ -510,12 +514,31 @@ static enum status note_time(struct database_session *session, struct error *err
     return sqlite_execute(statement, err);
 }
 
+/*
+ * Whoever has a file open can go on writing to it when nobody can find it any more. What is
+ * acknowledged then ends with the process, so it is not acknowledged. Costs two look-ups of a name.
+ */
+static enum status check_presence(const struct sqlite *sqlite, struct error *err)
+{
+    const struct sqlite_file *file = sqlite->file;
+    int moved = 0;
+    if (sqlite->reads || file->memory) return STATUS_OK;
+    (void)sqlite3_file_control(sqlite->handle, NULL, SQLITE_FCNTL_HAS_MOVED, &moved);
+    bool log_is_there = access(file->log_path, F_OK) == 0;
+    if (!moved && log_is_there) return STATUS_OK;
+    return fail(err, STATUS_UNAVAILABLE,
+                "database '%s': '%s' was removed or replaced while it was in use; put it back, or "
+                "stop, restore a backup, and start again",
+                file->path, moved ? file->path : file->log_path);
+}
+
 static enum status commit(struct database_session *session, struct error *err)
 {
     struct sqlite *sqlite = session->connection;
     bool notes = !sqlite->file->memory && session->now_ms >= sqlite->noted_ms + CLOCK_NOTE_MS &&
                  sqlite3_total_changes64(sqlite->handle) != sqlite->changes;
     if (notes) TRY(note_time(session, err));
+    TRY(check_presence(sqlite, err));
     TRY(run_plain(session, end, err));
     if (notes) sqlite->noted_ms = session->now_ms;
     turn_end(sqlite->file);
@@ -580,6 +603,7 @@ static struct sqlite_file *file_new(const char *path, const struct sqlite_option
 {
     struct sqlite_file *file = MEM_NEW(struct sqlite_file);
     file->path = mem_copy_text(path);
+    file->log_path = mem_format("%s-wal", path);
     file->options = *options;
     if (file->options.busy_timeout_ms == 0) file->options.busy_timeout_ms = 5000;
     if (file->options.cache_size == 0) file->options.cache_size = 16 << 20;
@@ -596,6 +620,7 @@ static void file_free(struct sqlite_file *file)
     (void)pthread_cond_destroy(&file->wake);
     (void)pthread_mutex_destroy(&file->mutex);
     mem_free(file->path);
+    mem_free(file->log_path);
     mem_free(file);
 }
 

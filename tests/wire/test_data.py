@@ -1,7 +1,9 @@
 """What queues, jobs and results are kept in: memory, a file that something is wrong with, a file from another time."""
 import os
 import pathlib
+import sqlite3
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -144,3 +146,159 @@ def test_what_is_no_place_is_told(url, words):
         assert words in server.log()
         assert server.get("/v2/jobs").status == 503
         assert server.post("/models/doubleit", [1]).json() == [2]
+
+
+# ---- Files that something is wrong with: the server infers, says why it keeps nothing, and ends as it should
+
+
+def keep_jobs(directory, count=1):
+    """A data directory with so many jobs that are over."""
+    with SqsServer([DOUBLEIT], data_directory=directory) as server:
+        server.wait_until(lambda: server.get("/v2/jobs").status == 200, "jobs")
+        return [finished(server, server.post("/v2/models/doubleit/jobs", {"inputs": [X]}).json())["id"] for _ in range(count)]
+
+
+def expect_degraded(server, *words):
+    server.wait_until(lambda: "no data store" in server.log(), "the reason")
+    server.wait_until(lambda: all(word in server.get("/v2/jobs").error() for word in words), f"{words} as the reason")
+    refused = server.post("/v2/models/doubleit/jobs", {"inputs": [X]})
+    assert refused.status == 503 and refused.headers["Retry-After"], refused
+    for word in words:
+        assert word in server.log() and word in refused.error(), (word, refused)
+    assert server.post("/models/doubleit", [4]).json() == [8]
+    assert server.get("/v2/health/ready").status == 200
+    time.sleep(0.5)
+    assert server.log().count("no data store") == 1  # told once, not at each try
+
+
+def expect_jobs(directory, jobs):
+    with SqsServer([DOUBLEIT], data_directory=directory) as server:
+        server.wait_until(lambda: server.get("/v2/jobs").status == 200, "jobs")
+        assert {job["id"] for job in server.get("/v2/jobs").json()["jobs"]} == set(jobs)
+
+
+def test_garbage_is_refused_and_left_alone(tmp_path):
+    garbage = b"This is no database. " * 1000
+    (tmp_path / "slipway.db").write_bytes(garbage)
+    with Server([DOUBLEIT], data_directory=tmp_path) as server:
+        expect_degraded(server, "slipway.db", "the file is no database")
+    assert (tmp_path / "slipway.db").read_bytes() == garbage
+
+
+def test_another_programs_database_is_left_alone(tmp_path):
+    with sqlite3.connect(tmp_path / "slipway.db") as database:
+        database.execute("CREATE TABLE theirs(a)")
+    with Server([DOUBLEIT], data_directory=tmp_path) as server:
+        expect_degraded(server, "slipway.db", "belongs to another program")
+
+
+def test_damage_is_told_and_the_backup_brings_back(tmp_path):
+    jobs = keep_jobs(tmp_path, 3)
+    path = tmp_path / "slipway.db"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    good = path.read_bytes()
+    path.write_bytes(good[:4096] + bytes(4096) * (len(good) // 4096 - 1))
+    with Server([DOUBLEIT], data_directory=tmp_path) as server:
+        expect_degraded(server, "slipway.db", "the file is damaged", "restore a backup")
+    for name in tmp_path.iterdir():
+        name.unlink()
+    path.write_bytes(good)
+    expect_jobs(tmp_path, jobs)
+
+
+def test_a_newer_schema_of_the_queues_is_refused(tmp_path):
+    jobs = keep_jobs(tmp_path, 2)
+    with sqlite3.connect(tmp_path / "slipway.db") as database:
+        database.execute("INSERT INTO slipway_schema VALUES ('queue', 99, 'future', 0)")
+    with Server([DOUBLEIT], data_directory=tmp_path) as server:
+        expect_degraded(server, "'queue'", "newer Slipway", "restore a backup")
+    with sqlite3.connect(tmp_path / "slipway.db") as database:
+        database.execute("DELETE FROM slipway_schema WHERE number = 99")
+    expect_jobs(tmp_path, jobs)
+
+
+class NobodysServer(Server):
+    """Rights do not bind root."""
+
+    def start(self):
+        if os.geteuid() == 0:
+            self.arguments[:0] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        os.chmod(self.directory.name, 0o777)
+        return super().start()
+
+
+@pytest.fixture
+def reachable():
+    """A directory that others may enter, as those of tmp_path may not be."""
+    with tempfile.TemporaryDirectory(prefix="slipway-wire-data-") as directory:
+        os.chmod(directory, 0o755)
+        yield pathlib.Path(directory)
+
+
+def test_a_directory_that_cannot_be_written(reachable):
+    with NobodysServer([DOUBLEIT], data_directory=reachable / "data" / "below") as server:
+        expect_degraded(server, "data directory", "Permission denied", "data.directory")
+    assert not (reachable / "data").exists()
+
+
+def test_a_file_that_cannot_be_written(reachable):
+    jobs = keep_jobs(reachable)
+    path = reachable / "slipway.db"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = path.read_bytes()
+    for name in reachable.iterdir():
+        name.chmod(0o444)
+    with NobodysServer([DOUBLEIT], data_directory=reachable) as server:
+        expect_degraded(server, "slipway.db", "rights of")
+    assert path.read_bytes() == before
+    for name in reachable.iterdir():
+        name.chmod(0o600)
+    expect_jobs(reachable, jobs)
+
+
+def test_a_file_that_is_taken_away_while_running(tmp_path):
+    with SqsServer([DOUBLEIT], data_directory=tmp_path) as server:
+        server.wait_until(lambda: server.get("/v2/jobs").status == 200, "jobs")
+        kept = [finished(server, server.post("/v2/models/doubleit/jobs", {"inputs": [X]}).json())["id"]]
+        (tmp_path / "slipway.db").rename(tmp_path / "away")
+        refused = server.post("/v2/models/doubleit/jobs", {"inputs": [X]})
+        assert refused.status == 503 and "was removed or replaced while it was in use" in refused.error(), refused
+        assert str(tmp_path / "slipway.db") in refused.error()
+        assert server.post("/models/doubleit", [4]).json() == [8]
+        (tmp_path / "away").rename(tmp_path / "slipway.db")
+        kept.append(finished(server, server.post("/v2/models/doubleit/jobs", {"inputs": [X]}).json())["id"])
+    expect_jobs(tmp_path, kept)
+
+
+# ---- A file from another time
+
+
+DAY_MS = 24 * 3600 * 1000
+
+
+def test_a_clock_that_was_set_back_freezes_nothing(tmp_path):
+    """The file of a server whose clock was a day ahead, opened by one whose clock is right."""
+    with SqsServer([DOUBLEIT], data_directory=tmp_path) as server:
+        sqs = connect(server)
+        url = sqs.create_queue(QueueName="others")["QueueUrl"]
+        fifo = sqs.create_queue(QueueName="others.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        send(sqs, url, "leased")
+        assert bodies(receive(sqs, url, VisibilityTimeout=4)) == ["leased"]
+        send(sqs, url, "delayed", DelaySeconds=4)
+        first = send(sqs, fifo, "once", group="g", dedup="d")
+    with sqlite3.connect(tmp_path / "slipway.db") as database:
+        for table, column in (("slipway_clock", "last_ms"), ("message", "sent_ms"), ("deduplication", "expires_ms"),
+                              ("message", "hidden_until"), ("message", "leased_ms")):
+            database.execute(f"UPDATE {table} SET {column} = {column} + {DAY_MS} WHERE {column} > 0")
+    with SqsServer([DOUBLEIT], data_directory=tmp_path) as server:
+        server.wait_until(lambda: "clock is behind the latest time in the data store" in server.log(), "the warning")
+        sqs = connect(server)
+        assert send(sqs, fifo, "again", group="g", dedup="d")["MessageId"] == first["MessageId"]
+        found, end = [], time.monotonic() + 15
+        while len(found) < 2 and time.monotonic() < end:
+            found += bodies(receive(sqs, url, wait=2))
+        assert sorted(found) == ["delayed", "leased"]
+        done = finished(server, server.post("/v2/models/doubleit/jobs", {"inputs": [X]}).json())
+        assert done["state"] == "succeeded"
