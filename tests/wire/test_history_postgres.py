@@ -49,7 +49,7 @@ def run(tmp_path, queue, seed, durable, model="pair"):
     models = echo_repository(tmp_path, {"pair": "input x INT64 [2]\noutput y x"}) if model == "pair" else MODELS / model
     with Postgres(durable) as postgres, Fleet(tmp_path, [models], servers=2, workers=2, data_url=postgres.url,
                                               worker_visibility="2s", drain_grace="5s",
-                                              queue_consume=["work*"], data_connections=2) as fleet:
+                                              queue_consume=["work*"], data_connections=2, jobs_attempts_max=100) as fleet:
         work = Workload(fleet, queue, chance.random(), jobs=model if queue.endswith(".fifo") else None)
         work.create()
         work.start()

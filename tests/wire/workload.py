@@ -31,10 +31,12 @@ PAGE = 1000
 
 class Workload:
     def __init__(self, fleet, queue, seed, groups=4, poison=0.05, again=0.1, pause_s=0.05, jobs=None, visibility_s=2,
-                 attributes=None, calm_clock=True, rivals=1, numbers_max=NUMBERS_MAX):
+                 attributes=None, calm_clock=True, rivals=1, numbers_max=NUMBERS_MAX,
+                 resends=None):
         self.fleet, self.queue, self.chance = fleet, queue, random.Random(seed)
         self.fifo = queue.endswith(".fifo")
         self.groups, self.poison, self.again, self.pause_s = groups, poison, again, pause_s
+        self.resends = self.fifo if resends is None else resends  # what got no answer
         self.model = jobs  # whom the jobs ask; None: there are none
         self.visibility_s, self.attributes, self.calm_clock = visibility_s, attributes or {}, calm_clock
         self.rivals, self.numbers_max = rivals, numbers_max  # senders of each group, all of the same messages
@@ -118,7 +120,7 @@ class Workload:
         end = time.monotonic() + 60
         while True:
             answer = self.try_once(caller, batch)
-            if answer or not self.fifo:
+            if answer or not self.resends:
                 return answer
             assert time.monotonic() < end, f"{batch[0][0]} is not accepted"
             time.sleep(0.02)
