@@ -2,12 +2,13 @@
 #include "db/database.h"
 
 #include "base/mem.h"
+#include "loop/mailbox.h"
 
 #include <pthread.h>
 
-/* How long a writer waits for the others of the last commit to come back with more work, as a
- * part of what a commit costs, and at most. */
-enum { GATHER_PART = 4, GATHER_NS_MAX = 100 * 1000 };
+/* How long a writer waits for others to come back with more work: for so many that are expected as
+ * long as a commit takes, for fewer a part of that, and at most. */
+enum { GATHER_COUNT = 32, GATHER_COUNT_MAX = 64, GATHER_NS_MAX = 500 * 1000 };
 
 /* Tasks that wait for one kind of thread. */
 struct task_line {
@@ -28,7 +29,7 @@ struct database_thread {
     bool started;
     pthread_t thread;
     uint64_t commit_ns; /* running mean */
-    uint32_t last_count;
+    uint32_t expected;  /* chains of the last commit, and what waited when it was over */
 };
 
 struct database {
@@ -91,24 +92,37 @@ static bool line_add(struct task_line *line, struct database_task *task)
 
 static uint64_t gather_ns(const struct database_thread *thread)
 {
-    return MIN(thread->commit_ns / GATHER_PART, (uint64_t)GATHER_NS_MAX);
+    uint64_t count = MIN(thread->expected, (uint32_t)GATHER_COUNT_MAX);
+    return MIN(thread->commit_ns * count / GATHER_COUNT, (uint64_t)GATHER_NS_MAX);
 }
 
 /*
- * After a commit for many, the first of them is back long before the last: committing for it alone
- * would make all the others wait for a second commit.
+ * A commit costs the same for one as for many, so whoever sent together is let come together again:
+ * after a commit for many, the first of them is back long before the last. A part of those that are
+ * expected is left to the next commit; they come in while this one waits for the disk.
  */
 static void line_gather(struct database_thread *thread)
 {
     struct task_line *line = thread->line;
-    uint32_t wanted = thread->last_count - thread->last_count / 4;
-    if (thread->last_count < 2 || line->wanted > 0 || line->idle > 0) return;
+    uint32_t wanted = MIN(thread->expected - thread->expected / 4, (uint32_t)DATABASE_BATCH_MAX);
+    if (wanted < 2 || line->wanted > 0 || line->idle > 0) return;
     uint64_t until_ns = clock_monotonic_ns() + gather_ns(thread);
     struct timespec until = {(time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S)};
     line->wanted = wanted;
     while (line->count < wanted && !line->ending)
         if (pthread_cond_timedwait(&line->gathered, &line->mutex, &until) != 0) break;
     line->wanted = 0;
+}
+
+/* After a commit for `count`. Of one that came alone nobody is expected: it would wait for naught.
+ */
+static void line_expect(struct database_thread *thread, uint32_t count)
+{
+    struct task_line *line = thread->line;
+    (void)pthread_mutex_lock(&line->mutex);
+    uint32_t waiting = line->count;
+    (void)pthread_mutex_unlock(&line->mutex);
+    thread->expected = count + waiting;
 }
 
 /* Nothing waits: lets the implementation tidy up, without the lock. */
@@ -138,7 +152,6 @@ static uint32_t line_take(struct database_thread *thread, struct list *batch)
         list_add_last(batch, list_take_first(&line->waiting));
     line->count -= count;
     (void)pthread_mutex_unlock(&line->mutex);
-    thread->last_count = count;
     return count;
 }
 
@@ -313,16 +326,26 @@ static void chain_tell(struct database *database, struct database_task *chain)
     }
 }
 
+/* All of them, then their receivers' bells: whoever wakes finds every answer of this commit. */
+static void batch_tell(struct database *database, struct list *batch)
+{
+    mailbox_hold_bells();
+    while (!list_is_empty(batch)) chain_tell(database, task_of(list_take_first(batch)));
+    mailbox_ring_held();
+}
+
 static void *thread_run(void *context)
 {
     struct database_thread *thread = context;
     struct list batch, later;
     list_init(&batch);
     list_init(&later);
-    while (!list_is_empty(&batch) || line_take(thread, &batch) > 0) {
+    for (;;) {
+        uint32_t count = list_is_empty(&batch) ? line_take(thread, &batch) : 1;
+        if (count == 0) break;
         batch_transact(thread, &batch, &later);
-        while (!list_is_empty(&batch))
-            chain_tell(thread->database, task_of(list_take_first(&batch)));
+        line_expect(thread, count);
+        batch_tell(thread->database, &batch);
         list_move_all(&batch, &later);
     }
     return NULL;

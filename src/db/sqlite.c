@@ -2,6 +2,7 @@
 #include "db/sqlite.h"
 
 #include "base/mem.h"
+#include "db/sqlite_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -307,7 +308,7 @@ static bool checkpointer_wait(struct sqlite_file *file)
     return go_on;
 }
 
-static enum status connect(struct sqlite_file *file, int flags, sqlite3 **ret_handle,
+static enum status connect(struct sqlite_file *file, const char *vfs, sqlite3 **ret_handle,
                            struct error *err);
 
 static void *checkpointer_run(void *context)
@@ -316,7 +317,7 @@ static void *checkpointer_run(void *context)
     sqlite3 *handle;
     struct error err;
     /* Without a connection the log grows until the next start: slower, not wrong. */
-    if (connect(file, SQLITE_OPEN_READWRITE, &handle, &err) != STATUS_OK) return NULL;
+    if (connect(file, NULL, &handle, &err) != STATUS_OK) return NULL;
     while (checkpointer_wait(file)) {
         checkpoint(handle);
         atomic_store(&file->checkpoint_nearly, true);
@@ -339,12 +340,14 @@ static void checkpoint_end(struct sqlite *sqlite)
 
 /* --- connections ------------------------------------------------------------------------------ */
 
-static enum status connect(struct sqlite_file *file, int flags, sqlite3 **ret_handle,
+/* `vfs` NULL: SQLite's own. */
+static enum status connect(struct sqlite_file *file, const char *vfs, sqlite3 **ret_handle,
                            struct error *err)
 {
     sqlite3 *handle = NULL;
-    int code = sqlite3_open_v2(file->path, &handle,
-                               flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int code =
+        sqlite3_open_v2(file->path, &handle,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
     if (code != SQLITE_OK) {
         enum status status = fail_sqlite(err, handle, file->path, code);
         (void)sqlite3_close(handle);
@@ -468,7 +471,8 @@ static enum status session_open(struct database *database, bool reads,
     sqlite->file = database_state(database);
     sqlite->reads = reads;
     session->connection = sqlite;
-    enum status status = connect(sqlite->file, SQLITE_OPEN_READWRITE, &sqlite->handle, err);
+    enum status status =
+        connect(sqlite->file, reads ? NULL : sqlite_log_vfs(), &sqlite->handle, err);
     if (status == STATUS_OK && reads)
         status = script(sqlite->handle, sqlite->file->path, "PRAGMA query_only=1", err);
     else if (status == STATUS_OK) {
@@ -662,10 +666,21 @@ static enum status create(const char *path, struct error *err)
     return STATUS_OK;
 }
 
+/*
+ * What SQLite's allocations add up to is of no use to us, and counting it costs a lock for each.
+ * Refused, without harm, if somebody in this process has used SQLite already.
+ */
+static void configure(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 enum status sqlite_database_open(const char *path, const struct sqlite_options *sqlite_options,
                                  const struct database_options *options,
                                  struct database **ret_database, struct error *err)
 {
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&configured, configure); /* cannot fail with these arguments */
     if (!sqlite_options->must_exist) TRY(create(path, err));
     struct database_options own = *options;
     own.writer_count = 1;
@@ -748,7 +763,7 @@ static enum status backup_into(struct sqlite_file *file, sqlite3 *from, const ch
 {
     struct sqlite_file copy = {.path = (char *)(uintptr_t)path, .options = file->options};
     sqlite3 *to;
-    TRY(connect(&copy, SQLITE_OPEN_READWRITE, &to, err));
+    TRY(connect(&copy, NULL, &to, err));
     /* One read transaction holds the picture still: without it, each commit starts the copy anew.
      */
     enum status status = script(from, file->path, "BEGIN; SELECT count(*) FROM sqlite_schema", err);
@@ -764,7 +779,7 @@ enum status sqlite_backup(struct database *database, const char *path, struct er
     int made = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (made < 0) return fail_errno(err, errno, "making the backup '%s'", path);
     sqlite3 *from;
-    enum status status = connect(file, SQLITE_OPEN_READWRITE, &from, err);
+    enum status status = connect(file, NULL, &from, err);
     if (status == STATUS_OK) {
         status = backup_into(file, from, path, err);
         (void)sqlite3_close(from);
@@ -781,7 +796,7 @@ enum status sqlite_check(struct database *database, struct error *err)
     struct sqlite_file *file = database_state(database);
     sqlite3 *handle;
     sqlite3_stmt *statement = NULL;
-    TRY(connect(file, SQLITE_OPEN_READWRITE, &handle, err));
+    TRY(connect(file, NULL, &handle, err));
     int code = sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL);
     if (code == SQLITE_OK) code = sqlite3_step(statement);
     enum status status = STATUS_OK;

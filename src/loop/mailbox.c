@@ -9,6 +9,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* Mailboxes whose bell this thread has yet to ring. */
+enum { HELD_MAX = 16 };
+static _Thread_local struct {
+    struct mailbox *mailboxes[HELD_MAX];
+    int count;
+    bool holds;
+} held;
+
 enum status mailbox_init(struct mailbox *mailbox, struct error *err)
 {
     int descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -35,6 +43,25 @@ static void ring(int descriptor)
     }
 }
 
+static bool is_held(const struct mailbox *mailbox)
+{
+    for (int i = 0; i < held.count; i++)
+        if (held.mailboxes[i] == mailbox) return true;
+    return false;
+}
+
+/* Rings, now or with those held back. False: later, and until then this post is not over. */
+static bool ring_or_hold(struct mailbox *mailbox)
+{
+    if (held.holds && is_held(mailbox)) return true;
+    if (held.holds && held.count < HELD_MAX) {
+        held.mailboxes[held.count++] = mailbox;
+        return false;
+    }
+    ring(mailbox->event_descriptor);
+    return true;
+}
+
 void mailbox_post(struct mailbox *mailbox, struct mail *mail)
 {
     assert(mail->receive);
@@ -45,8 +72,25 @@ void mailbox_post(struct mailbox *mailbox, struct mail *mail)
         mail->next = newest;
     } while (!atomic_compare_exchange_weak_explicit(&mailbox->newest, &newest, mail,
                                                     memory_order_release, memory_order_relaxed));
-    if (!newest) ring(mailbox->event_descriptor);
+    if (!newest && !ring_or_hold(mailbox)) return;
     atomic_fetch_sub_explicit(&mailbox->posting, 1, memory_order_release);
+}
+
+void mailbox_hold_bells(void)
+{
+    assert(!held.holds);
+    held.holds = true;
+}
+
+void mailbox_ring_held(void)
+{
+    assert(held.holds);
+    held.holds = false;
+    while (held.count > 0) {
+        struct mailbox *mailbox = held.mailboxes[--held.count];
+        ring(mailbox->event_descriptor);
+        atomic_fetch_sub_explicit(&mailbox->posting, 1, memory_order_release);
+    }
 }
 
 /* Takes all that was posted; the newest comes first, so turn it round. */

@@ -13,6 +13,12 @@
  * of one poster arrive in the order they were posted. The event descriptor becomes readable when
  * there is mail: one write(2) wakes the receiver for a whole burst. A loop has a mailbox of its
  * own: see loop_post.
+ *
+ * A thread that posts many letters one after the other holds the bells back meanwhile:
+ *
+ *   mailbox_hold_bells();
+ *   for (...) mailbox_post(&mailbox, ...);    // perhaps to several mailboxes
+ *   mailbox_ring_held();                      // one write(2) for each mailbox
  */
 #ifndef LOOP_MAILBOX_H
 #define LOOP_MAILBOX_H
@@ -48,6 +54,14 @@ void mailbox_clear(struct mailbox *mailbox);
 
 /* Any thread; never blocks. The mail is on one mailbox at most, and `receive` is set. */
 void mailbox_post(struct mailbox *mailbox, struct mail *mail);
+
+/*
+ * From now on this thread's posts wait for mailbox_ring_held with their bell, so that the receiver
+ * does not wake for the first letter of many. What is in between is short, and waits for nobody.
+ * Not nested.
+ */
+void mailbox_hold_bells(void);
+void mailbox_ring_held(void);
 
 /*
  * Calls `receive` for what has arrived, at most `count_max` letters. True if some are left, which
