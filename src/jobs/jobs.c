@@ -27,15 +27,14 @@ struct jobs *jobs_new(const struct jobs_options *options)
 
 void jobs_attach(struct jobs *jobs, struct queue_store *queues, struct store *store)
 {
-    assert(!jobs_are_attached(jobs));
+    assert(!jobs->store);
     jobs->queues = queues;
     jobs->store = store;
-    atomic_store_explicit(&jobs->attached, true, memory_order_release);
 }
 
-bool jobs_are_attached(struct jobs *jobs)
+bool jobs_are_ready(struct jobs *jobs)
 {
-    return atomic_load_explicit(&jobs->attached, memory_order_acquire);
+    return atomic_load_explicit(&jobs->ready, memory_order_acquire);
 }
 
 void jobs_free(struct jobs *jobs)
@@ -106,8 +105,10 @@ enum status jobs_prepare(struct jobs *jobs, struct error *err)
     uint32_t receives = jobs->options.attempts_max + JOB_ATTEMPTS_MARGIN;
     TRY(jobs_create_queue(jobs, STR(JOBS_QUEUE), receives, err));
     TRY(jobs_create_queue(jobs, STR(JOBS_QUEUE_FIFO), receives, err));
-    return jobs_create_queue(jobs, STR(JOBS_CALLBACKS),
-                             jobs->options.callback_tries + JOB_ATTEMPTS_MARGIN, err);
+    TRY(jobs_create_queue(jobs, STR(JOBS_CALLBACKS),
+                          jobs->options.callback_tries + JOB_ATTEMPTS_MARGIN, err));
+    atomic_store_explicit(&jobs->ready, true, memory_order_release);
+    return STATUS_OK;
 }
 
 struct str job_queue(const struct record *record)

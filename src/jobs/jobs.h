@@ -80,21 +80,23 @@ struct jobs {
     struct queue_store *queues;
     struct store *store;
     struct bell *bell;
-    _Atomic bool attached; /* queues and store are set and stay */
+    _Atomic bool ready; /* queues and store are set and stay, and what is in them is made */
 };
 
-/* Makes it; nothing is read or written yet, and nothing else may be asked of it. */
+/* Makes it; nothing is read or written yet, and nothing else may be asked of it but
+ * jobs_are_ready. */
 struct jobs *jobs_new(const struct jobs_options *options);
 
-/* Gives it what jobs are kept in, borrowed for its life. Once. */
+/* Gives it what jobs are kept in, borrowed for its life. Once; jobs_prepare comes next. */
 void jobs_attach(struct jobs *jobs, struct queue_store *queues, struct store *store);
-
-/* True from then on. Any thread; everything below needs it. */
-bool jobs_are_attached(struct jobs *jobs);
 void jobs_free(struct jobs *jobs);
 
 /* Creates the queues that are missing. Blocks; no loop's or database's thread. */
 enum status jobs_prepare(struct jobs *jobs, struct error *err) FALLIBLE;
+
+/* True from the first jobs_prepare on that went well. Any thread; other threads ask for nothing
+ * below before. */
+bool jobs_are_ready(struct jobs *jobs);
 
 /* Creates a queue with a dead-letter queue behind it ("x-dead", "x-dead.fifo"), or leaves the one
  * that is there. Blocks. */

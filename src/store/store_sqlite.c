@@ -573,16 +573,17 @@ static enum status prune_rows(struct pruning *pruning, struct error *err)
     return STATUS_OK;
 }
 
+static const char end_loans_sql[] =
+    "UPDATE records SET loan = NULL, loan_type = NULL, loan_header_size = NULL WHERE sequence IN"
+    " (SELECT sequence FROM records WHERE loan IS NOT NULL AND done_us < ?1 AND state >= 2"
+    "  LIMIT ?2)";
+_Static_assert(RECORD_SUCCEEDED == 2, "the states that are final, in the SQL above");
+
 static enum status end_loans(struct database_session *session, struct store_prune *prune,
                              struct error *err)
 {
     struct sqlite_statement *s CLEANUP(sqlite_resetp) = NULL;
-    TRY(sqlite_prepare(session,
-                       "UPDATE records SET loan = NULL, loan_type = NULL, loan_header_size = NULL"
-                       " WHERE sequence IN (SELECT sequence FROM records WHERE loan IS NOT NULL"
-                       "   AND done_us < ?1 AND state >= 2 LIMIT ?2)",
-                       &s, err));
-    _Static_assert(RECORD_SUCCEEDED == 2, "the states that are final, in the SQL above");
+    TRY(sqlite_prepare(session, end_loans_sql, &s, err));
     sqlite_bind_int(s, 1, (int64_t)MIN(prune->loans_before_us, (uint64_t)INT64_MAX));
     sqlite_bind_int(s, 2, prune->count_max);
     TRY(sqlite_execute(s, err));

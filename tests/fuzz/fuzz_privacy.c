@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  STR("$.a.b.c")};
     struct arena arena CLEANUP(arena_clear);
     struct record_payload first, second;
+    arena_init(&arena, 16 << 20);
     if (size < 2) return 0;
     struct privacy privacy = {.bytes_max = data[0] % 2 ? 16 : 1 << 20,
                               .inline_unlimited = data[0] & 32,
@@ -29,7 +30,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     .header_size = data[1] % 2 ? data[1] : 0,
                                     .is_json = true,
                                     .sole = data[0] & 64 ? STR("ssn") : STR("other")};
-    arena_init(&arena, 16 << 20);
     privacy_apply(&privacy, &source, &arena, &first);
     if (first.bytes.size > RECORD_PAYLOAD_MAX || first.header_size > first.bytes.size) abort();
     /* What passes for whole is what came: it may be run, or given out, again. */

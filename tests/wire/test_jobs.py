@@ -126,6 +126,17 @@ def test_an_input_too_large_for_a_message_is_run_too(server):
     assert done["state"] == "succeeded" and done["result"]["outputs"][0]["data"] == [2 * value for value in data]
 
 
+def test_a_job_is_refused_until_its_queues_are_there_and_never_misled(start, tmp_path):
+    for life in range(5):  # a new data store each time
+        server = start([MODELS / "doubleit"], data_directory=tmp_path / str(life))
+        reply = server.post("/v2/models/doubleit/jobs", {"inputs": [X]})
+        while reply.status == 503:
+            assert "opened" in reply.error()
+            reply = server.post("/v2/models/doubleit/jobs", {"inputs": [X]})
+        assert reply.status == 202, reply
+        server.stop()
+
+
 # ---- what is wrong is refused at once
 
 

@@ -1,82 +1,13 @@
 /*
- * What store/store.h promises, over the kind that this program is linked with. Each test has a
- * database of its own.
+ * What store/store.h promises, over the kind that this program is linked with. Loans: loans.c.
  */
 #include "base/mem.h"
-#include "kind.h"
-#include "test.h"
+#include "fixture.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
-/* Each test has a day of its own: ids never go back. */
-static uint64_t start_ms = 1700000000000;
-
-struct fixture {
-    struct store *store;
-    struct arena arena;
-    struct error err;
-};
-
-static bool begin(struct fixture *fixture)
-{
-    arena_init(&fixture->arena, 256 << 20);
-    start_ms += 86400000;
-    if (!kind_begin()) return false;
-    enum status status = kind_open(&fixture->store, &fixture->err);
-    EXPECT_STATUS(status, STATUS_OK, fixture->err);
-    return status == STATUS_OK;
-}
-
-static bool reopen(struct fixture *fixture)
-{
-    kind_close(fixture->store);
-    enum status status = kind_open(&fixture->store, &fixture->err);
-    EXPECT_STATUS(status, STATUS_OK, fixture->err);
-    return status == STATUS_OK;
-}
-
-static void end(struct fixture *fixture)
-{
-    kind_close(fixture->store);
-    kind_end();
-    arena_clear(&fixture->arena);
-}
-
-static struct record record_at(uint64_t ms)
-{
-    struct record record = {.model = STR("doubleit"),
-                            .version = STR("1"),
-                            .state = RECORD_SUCCEEDED,
-                            .received_us = ms * 1000,
-                            .done_us = ms * 1000};
-    record_id_make(ms, record.id);
-    return record;
-}
-
-static enum status put(struct fixture *fixture, const struct record *records, size_t count)
-{
-    struct store_call call = {.operation = STORE_PUT, .put = {.records = records, .count = count}};
-    return store_run(fixture->store, &call, &fixture->err);
-}
-
-static enum status get(struct fixture *fixture, const char *id, struct record *ret_record)
-{
-    struct store_call call = {
-        .operation = STORE_GET, .arena = &fixture->arena, .get = {.id = str_of(id)}};
-    enum status status = store_run(fixture->store, &call, &fixture->err);
-    if (status == STATUS_OK) *ret_record = call.get.record;
-    return status;
-}
-
-static enum status list(struct fixture *fixture, struct store_list *list)
-{
-    struct store_call call = {.operation = STORE_LIST, .arena = &fixture->arena, .list = *list};
-    if (call.list.count_max == 0) call.list.count_max = 100;
-    enum status status = store_run(fixture->store, &call, &fixture->err);
-    *list = call.list;
-    return status;
-}
+uint64_t start_ms = 1700000000000;
 
 /* How many records a filter finds, over all pages. */
 static size_t count_of(struct fixture *fixture, struct store_filter filter)
@@ -92,18 +23,6 @@ static size_t count_of(struct fixture *fixture, struct store_filter filter)
         page.cursor = page.next;
     } while (page.next.size);
     return count;
-}
-
-static bool texts_equal(struct str a, struct str b)
-{
-    return !a.data == !b.data && str_equal(a, b);
-}
-
-static bool payloads_equal(const struct record_payload *a, const struct record_payload *b)
-{
-    return texts_equal(a->bytes, b->bytes) && texts_equal(a->type, b->type) &&
-           a->header_size == b->header_size && a->size == b->size && a->hashed == b->hashed &&
-           (!a->hashed || memcmp(a->hash, b->hash, SHA256_SIZE) == 0) && a->keep == b->keep;
 }
 
 static void expect_equal(const struct record *a, const struct record *b)
@@ -371,15 +290,6 @@ TEST(of_admissions_at_the_same_time_one_wins)
 
 /* --- CHANGE and LABEL ------------------------------------------------------------------------- */
 
-static enum status change(struct fixture *fixture, struct store_change change,
-                          enum record_state *ret_was)
-{
-    struct store_call call = {.operation = STORE_CHANGE, .change = change};
-    enum status status = store_run(fixture->store, &call, &fixture->err);
-    *ret_was = call.change.was;
-    return status;
-}
-
 TEST(a_job_goes_through_its_states)
 {
     struct fixture f;
@@ -425,130 +335,6 @@ TEST(a_job_goes_through_its_states)
     job.progress = 1;
     EXPECT_STATUS(get(&f, job.id, &found), STATUS_OK, f.err);
     expect_equal(&found, &job);
-    end(&f);
-}
-
-static struct store_prune prune(struct fixture *fixture, struct store_prune prune)
-{
-    struct store_call call = {.operation = STORE_PRUNE, .prune = prune};
-    EXPECT_STATUS(store_run(fixture->store, &call, &fixture->err), STATUS_OK, fixture->err);
-    return call.prune;
-}
-
-static void expect_loan(struct fixture *f, const char *id, const char *bytes, uint64_t header_size)
-{
-    struct record found;
-    EXPECT_STATUS(get(f, id, &found), STATUS_OK, f->err);
-    if (!bytes) EXPECT(!found.loan.bytes.data && !found.loan.type.data);
-    if (bytes) EXPECT_STR(found.loan.bytes, str_of(bytes));
-    if (bytes) EXPECT_STR(found.loan.type, STR("t"));
-    EXPECT_INT(found.loan.header_size, header_size);
-}
-
-/* On loan while it waits, runs and is tried again; the end of the job is the end of it. */
-TEST(an_input_is_on_loan_until_the_job_is_over)
-{
-    static const enum record_state ends[] = {RECORD_SUCCEEDED, RECORD_FAILED, RECORD_CANCELLED,
-                                             RECORD_EXPIRED};
-    struct fixture f;
-    REQUIRE(begin(&f));
-    for (size_t i = 0; i < COUNT_OF(ends); i++) {
-        enum record_state was;
-        struct record job = record_at(start_ms);
-        job.state = RECORD_PENDING;
-        job.loan = (struct record_payload){
-            .bytes = STR("whole input"), .type = STR("t"), .header_size = 3};
-        EXPECT_STATUS(put(&f, &job, 1), STATUS_OK, f.err);
-        struct store_change step = {.id = str_of(job.id),
-                                    .from = 1U << RECORD_PENDING | 1U << RECORD_RUNNING,
-                                    .to = RECORD_RUNNING,
-                                    .progress = -1};
-        EXPECT_STATUS(change(&f, step, &was), STATUS_OK, f.err);
-        expect_loan(&f, job.id, "whole input", 3);
-        step.to = RECORD_PENDING;
-        EXPECT_STATUS(change(&f, step, &was), STATUS_OK, f.err);
-        expect_loan(&f, job.id, "whole input", 3);
-        step.to = ends[i];
-        EXPECT_STATUS(change(&f, step, &was), STATUS_OK, f.err);
-        expect_loan(&f, job.id, NULL, 0);
-    }
-    end(&f);
-}
-
-TEST(an_answer_is_on_loan_for_a_while)
-{
-    struct fixture f;
-    enum record_state was;
-    struct record job, waits;
-    const struct record_payload output = {.keep = RECORD_KEEP_HASHED, .size = 5, .hashed = true};
-    const struct record_payload loan = {.bytes = STR("lent!"), .type = STR("t"), .header_size = 2};
-    REQUIRE(begin(&f));
-    waits = record_at(start_ms);
-    waits.state = RECORD_PENDING;
-    waits.done_us = 0;
-    waits.loan = loan;
-    EXPECT_STATUS(put(&f, &waits, 1), STATUS_OK, f.err);
-    for (uint64_t i = 1; i <= 3; i++) {
-        job = record_at(start_ms);
-        job.state = RECORD_PENDING;
-        EXPECT_STATUS(put(&f, &job, 1), STATUS_OK, f.err);
-        struct store_change succeeds = {.id = str_of(job.id),
-                                        .from = 1U << RECORD_PENDING,
-                                        .to = RECORD_SUCCEEDED,
-                                        .done_us = i * 1000,
-                                        .output = &output,
-                                        .loan = &loan,
-                                        .progress = 1};
-        EXPECT_STATUS(change(&f, succeeds, &was), STATUS_OK, f.err);
-        expect_loan(&f, job.id, "lent!", 2);
-    }
-    struct store_prune result =
-        prune(&f, (struct store_prune){.loans_before_us = 3000, .count_max = 1});
-    EXPECT(result.loans_ended == 1 && result.more && result.deleted == 0);
-    result = prune(&f, (struct store_prune){.loans_before_us = 3000, .count_max = 10});
-    EXPECT(result.loans_ended == 1 && !result.more && result.deleted == 0);
-    expect_loan(&f, job.id, "lent!", 2);
-    result = prune(&f, (struct store_prune){.loans_before_us = 3001, .count_max = 10});
-    EXPECT(result.loans_ended == 1 && result.deleted == 0);
-    expect_loan(&f, job.id, NULL, 0);
-    expect_loan(&f, waits.id, "lent!", 2);
-    EXPECT_STATUS(get(&f, job.id, &job), STATUS_OK, f.err);
-    EXPECT(job.state == RECORD_SUCCEEDED && payloads_equal(&job.output, &output));
-    end(&f);
-}
-
-TEST(a_loan_goes_with_a_final_state_only)
-{
-    struct fixture f;
-    enum record_state was;
-    const struct record_payload loan = {.bytes = STR("x")};
-    REQUIRE(begin(&f));
-    struct record job = record_at(start_ms);
-    job.state = RECORD_PENDING;
-    EXPECT_STATUS(put(&f, &job, 1), STATUS_OK, f.err);
-    struct store_change runs = {.id = str_of(job.id),
-                                .from = 1U << RECORD_PENDING,
-                                .to = RECORD_RUNNING,
-                                .loan = &loan,
-                                .progress = -1};
-    EXPECT_STATUS(change(&f, runs, &was), STATUS_INVALID_ARGUMENT, f.err);
-    end(&f);
-}
-
-/* What is looked through by the thousand has no use for it. */
-TEST(a_list_leaves_loans_out)
-{
-    struct fixture f;
-    REQUIRE(begin(&f));
-    struct record record = record_at(start_ms);
-    record.input.bytes = STR("kept");
-    record.loan.bytes = STR("lent");
-    EXPECT_STATUS(put(&f, &record, 1), STATUS_OK, f.err);
-    struct store_list page = {.count_max = 10};
-    EXPECT_STATUS(list(&f, &page), STATUS_OK, f.err);
-    REQUIRE(page.count == 1);
-    EXPECT_STR(page.records[0].input.bytes, STR("kept"));
-    EXPECT(!page.records[0].loan.bytes.data);
     end(&f);
 }
 
@@ -903,13 +689,6 @@ TEST(a_key_is_forgotten_with_its_record)
     EXPECT_STATUS(admit(&f, &again, &result), STATUS_OK, f.err);
     EXPECT(!result.existing);
     end(&f);
-}
-
-static struct store_statistics statistics(struct fixture *fixture)
-{
-    struct store_call call = {.operation = STORE_STATISTICS, .arena = &fixture->arena};
-    EXPECT_STATUS(store_run(fixture->store, &call, &fixture->err), STATUS_OK, fixture->err);
-    return call.statistics;
 }
 
 TEST(statistics_count)

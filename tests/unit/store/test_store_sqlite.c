@@ -195,3 +195,26 @@ TEST(lists_walk_an_index_and_sort_nothing)
     database_free(database);
     end();
 }
+
+/* Once a minute, among millions of records: only those on loan are looked at. */
+TEST(loans_are_found_without_a_look_at_the_rest)
+{
+    struct error err;
+    struct store *store = NULL;
+    char text[1024];
+    REQUIRE(begin());
+    struct database *database = open_database();
+    REQUIRE(database);
+    EXPECT_STATUS(store_sqlite_new(database, &store, &err), STATUS_OK, err);
+    int length = snprintf(text, sizeof text, "EXPLAIN QUERY PLAN %s", end_loans_sql);
+    REQUIRE(length > 0 && (size_t)length < sizeof text);
+    struct script_task plan = {.task = {.run = run_plan}, .sql = text};
+    arena_init(&plan.arena, 1 << 16);
+    EXPECT_STATUS(database_run(database, &plan.task, &err), STATUS_OK, err);
+    EXPECT(strstr(plan.found.data, "records_on_loan (done_us<?)") != NULL);
+    EXPECT(strstr(plan.found.data, "SCAN") == NULL);
+    arena_clear(&plan.arena);
+    store_free(store);
+    database_free(database);
+    end();
+}
