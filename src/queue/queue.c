@@ -184,11 +184,33 @@ static enum status run_call(struct database_task *task, struct database_session 
     return call->deadline_ns > 0 ? plan_look(call, session, err) : STATUS_OK;
 }
 
+/* A wait that was cancelled while its first look was on its way: it would have begun now. */
+static bool is_cancelled(const struct queue_call *call)
+{
+    struct queue_front *front = call->queues->front;
+    lock(front);
+    bool cancelled = call->cancelled || front->ending;
+    unlock(front);
+    return cancelled && call->operation == QUEUE_LEASE && call->lease.count == 0;
+}
+
+static void finish_cancelled(struct queue_call *call)
+{
+    struct error err;
+    finish(call, fail(&err, STATUS_CANCELLED, "the wait was cancelled"), &err);
+}
+
 static void call_done(struct database_task *task, enum status status, const struct error *err)
 {
     struct queue_call *call = CONTAINER_OF(task, struct queue_call, task);
     struct queue_front *front = call->queues->front;
-    if (status == STATUS_OK && call->deadline_ns > 0 && park(call)) return;
+    if (status == STATUS_OK && call->deadline_ns > 0) {
+        if (park(call)) return;
+        if (is_cancelled(call)) {
+            finish_cancelled(call);
+            return;
+        }
+    }
     size_t count = status == STATUS_OK ? wakes_of(call) : 0;
     if (count > 0) wake(front, call->queue, count);
     finish(call, status, err);
@@ -360,12 +382,12 @@ static uint64_t sort_waiting(struct queue_front *front, uint64_t now_ns, struct 
 static void end_waits(struct queue_front *front, struct list *over)
 {
     struct list *link;
-    struct error err;
-    (void)fail(&err, STATUS_CANCELLED, "the wait was cancelled");
     while ((link = list_take_first(over))) {
         struct queue_call *call = call_of(link);
-        bool cancelled = front->ending || call->cancelled;
-        finish(call, cancelled ? STATUS_CANCELLED : STATUS_OK, cancelled ? &err : NULL);
+        if (front->ending || call->cancelled)
+            finish_cancelled(call);
+        else
+            finish(call, STATUS_OK, NULL);
     }
 }
 

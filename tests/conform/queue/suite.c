@@ -665,10 +665,9 @@ static void waiting_done(struct queue_call *call, enum status status,
     ((struct waiting_call *)call->context)->over = 1 + (int)status;
 }
 
-TEST(a_long_poll_can_be_cancelled)
+/* After so long: 0 is before anybody has looked at the queue. */
+static void cancel_after(long ns)
 {
-    REQUIRE(begin());
-    EXPECT(create("q") == STATUS_OK);
     struct waiting_call waiting = {
         .call = {.operation = QUEUE_LEASE,
                  .queue = STR("q"),
@@ -678,11 +677,19 @@ TEST(a_long_poll_can_be_cancelled)
     waiting.call.context = &waiting;
     arena_init(&waiting.arena, 1 << 20);
     EXPECT_STATUS(queue_submit(queues, &waiting.call, &failure), STATUS_OK, failure);
-    (void)nanosleep(&(struct timespec){0, 20000000}, NULL);
+    if (ns > 0) (void)nanosleep(&(struct timespec){0, ns}, NULL);
     EXPECT_INT(waiting.over, 0);
     queue_cancel_wait(queues, &waiting.call);
     while (waiting.over == 0) (void)nanosleep(&(struct timespec){0, 1000000}, NULL);
     EXPECT_INT(waiting.over, 1 + STATUS_CANCELLED);
     arena_clear(&waiting.arena);
+}
+
+TEST(a_long_poll_can_be_cancelled_at_any_moment)
+{
+    REQUIRE(begin());
+    EXPECT(create("q") == STATUS_OK);
+    for (long ns = 0; ns < 50; ns++) cancel_after(ns * ns * 4000);
+    cancel_after(20000000);
     end();
 }
