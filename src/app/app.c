@@ -116,6 +116,27 @@ static enum status open_recorder(const struct config *config, struct app *app, s
     return recorder_new(&options, &app->recorder, err);
 }
 
+static struct queue_store *find_queues(void *context)
+{
+    struct app *app = context;
+    struct data_parts parts;
+    struct error err;
+    return data_get(app->data, &parts, &err) == STATUS_OK ? parts.queues : NULL;
+}
+
+static enum status open_depths(const struct config *config, struct app *app, struct error *err)
+{
+    struct depths_options options = {
+        .interval_ns = config->metrics_queues_interval_ns,
+        .own = STR(JOBS_RESERVED),
+        .queues = find_queues,
+        .context = app,
+    };
+    if (data_is_off(app->data) || !config->metrics_enabled || options.interval_ns == 0)
+        return STATUS_OK;
+    return depths_new(&options, &app->depths, err);
+}
+
 static enum status make_jobs(struct app *app, const struct config *config, struct error *err)
 {
     const struct config_list *allow = &config->jobs_callback_allow;
@@ -161,6 +182,7 @@ enum status app_open(const struct config *config, struct app **ret_app, struct e
     if (status == STATUS_OK) status = serve_new(&options, &app->serve, err);
     mem_free(repositories);
     if (status == STATUS_OK) status = open_recorder(config, app, err);
+    if (status == STATUS_OK) status = open_depths(config, app, err);
     if (status != STATUS_OK) {
         app_close(app);
         return status;
@@ -172,6 +194,7 @@ enum status app_open(const struct config *config, struct app **ret_app, struct e
 void app_close(struct app *app)
 {
     if (!app) return;
+    depths_free(app->depths);
     recorder_free(app->recorder);
     serve_free(app->serve);
     engine_registry_free(app->engines);

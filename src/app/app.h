@@ -17,6 +17,7 @@
 #include "engine/loader.h"
 #include "jobs/jobs.h"
 #include "serve/serve.h"
+#include "watch/depths.h"
 #include "watch/recorder.h"
 
 struct app {
@@ -25,7 +26,8 @@ struct app {
     struct data *data; /* nothing is open before data_start or data_open */
     struct jobs *jobs; /* attached by whoever opens the data */
     struct callback_rules *callback_rules;
-    struct recorder *recorder;                     /* NULL if nothing is kept */
+    struct recorder *recorder; /* NULL if nothing is kept */
+    struct depths *depths;     /* NULL if nothing is kept, or no metrics are wanted */
     struct str redact[PRIVACY_REDACT_GENERAL_MAX]; /* of record.redact */
     uint32_t thread_count; /* loop threads, and so lanes: the setting, or one per processor */
 };

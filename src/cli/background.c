@@ -19,6 +19,8 @@ struct background {
     bool joined;
     _Atomic bool ending;
     struct worker *worker; /* the thread's until it has ended */
+    pthread_mutex_t lock;
+    struct worker *shown; /* the worker while it may be asked for its numbers; under the lock */
 };
 
 static struct worker_options worker_options_of(const struct background *background)
@@ -47,11 +49,20 @@ static bool wait_for_data(struct background *background, struct data_parts *part
     return false;
 }
 
+static void show(struct background *background, struct worker *worker)
+{
+    (void)pthread_mutex_lock(&background->lock);
+    background->shown = worker;
+    (void)pthread_mutex_unlock(&background->lock);
+}
+
 static enum status start_work(struct background *background, struct error *err)
 {
     if (!background->works) return jobs_prepare(background->app->jobs, err);
     struct worker_options options = worker_options_of(background);
-    return worker_start(&options, &background->worker, err);
+    TRY(worker_start(&options, &background->worker, err));
+    show(background, background->worker);
+    return STATUS_OK;
 }
 
 static void pause_between(struct background *background)
@@ -78,25 +89,58 @@ static void *background_run(void *context)
     return NULL;
 }
 
-enum status background_start(struct app *app, const struct config *config, bool works,
-                             struct background **ret_background, struct error *err)
+struct background *background_new(struct app *app, const struct config *config, bool works)
 {
     struct background *background = MEM_NEW(struct background);
     background->app = app;
     background->config = config;
     background->works = works;
-    enum status status = data_start(app->data, err);
-    if (status == STATUS_OK && !data_is_off(app->data)) {
-        int problem = pthread_create(&background->thread, NULL, background_run, background);
-        background->started = problem == 0;
-        if (problem) status = fail_errno(err, problem, "starting the background thread");
-    }
-    if (status != STATUS_OK) {
-        background_stop(background);
-        return status;
-    }
-    *ret_background = background;
+    (void)pthread_mutex_init(&background->lock, NULL);
+    return background;
+}
+
+enum status background_start(struct background *background, struct error *err)
+{
+    struct data *data = background->app->data;
+    TRY(data_start(data, err));
+    if (data_is_off(data)) return STATUS_OK;
+    int problem = pthread_create(&background->thread, NULL, background_run, background);
+    background->started = problem == 0;
+    if (problem) return fail_errno(err, problem, "starting the background thread");
     return STATUS_OK;
+}
+
+static void read_courier(const struct courier_counters *courier, struct metrics_worker *counters)
+{
+    if (!courier) return;
+    counters->callbacks_delivered = atomic_load(&courier->delivered);
+    counters->callbacks_retried = atomic_load(&courier->retried);
+    counters->callbacks_given_up = atomic_load(&courier->given_up);
+}
+
+void background_counters_read(struct background *background, struct metrics_worker *ret_counters)
+{
+    struct metrics_worker read = {0};
+    (void)pthread_mutex_lock(&background->lock);
+    if (background->shown) {
+        const struct worker_counters *counters = worker_counters(background->shown);
+        read = (struct metrics_worker){
+            .leased = counter_get(&counters->leased),
+            .lease_failures = counter_get(&counters->lease_failures),
+            .extended = counter_get(&counters->extended),
+            .lost = counter_get(&counters->lost),
+            .succeeded = counter_get(&counters->succeeded),
+            .failed = counter_get(&counters->failed),
+            .retried = counter_get(&counters->retried),
+            .returned = counter_get(&counters->returned),
+            .skipped = counter_get(&counters->skipped),
+            .in_flight = counter_get(&counters->in_flight),
+            .queues = counter_get(&counters->consumers),
+        };
+        read_courier(worker_courier_counters(background->shown), &read);
+    }
+    (void)pthread_mutex_unlock(&background->lock);
+    *ret_counters = read;
 }
 
 static void join(struct background *background)
@@ -121,8 +165,15 @@ bool background_wait(struct background *background, uint64_t timeout_ns)
 
 void background_stop(struct background *background)
 {
-    if (!background) return;
     join(background);
+    show(background, NULL);
     worker_stop(background->worker);
+    background->worker = NULL;
+}
+
+void background_free(struct background *background)
+{
+    if (!background) return;
+    (void)pthread_mutex_destroy(&background->lock);
     mem_free(background);
 }

@@ -34,6 +34,7 @@ static struct server_options server_options_of(const struct config *config, cons
         .data = app->data,
         .jobs = app->jobs,
         .recorder = app->recorder,
+        .depths = app->depths,
         .name = config->server_name,
         .address = config->http_address,
         .port = (uint16_t)config->http_port,
@@ -229,9 +230,16 @@ static void run_until_signal(const struct service *service)
     shut_down(service);
 }
 
+static void read_worker(void *context, struct metrics_worker *ret_counters)
+{
+    background_counters_read(context, ret_counters);
+}
+
 static enum status start_listening(struct service *service, struct error *err)
 {
     struct server_options options = server_options_of(service->config, service->app);
+    options.read_worker = read_worker;
+    options.read_worker_context = service->background;
     TRY(server_start(&options, &service->server, err));
     return write_port_file(service->config->http_port_file, server_port(service->server), err);
 }
@@ -239,13 +247,14 @@ static enum status start_listening(struct service *service, struct error *err)
 static enum status run(struct service *service, bool listens, bool works, struct error *err)
 {
     enum status status = STATUS_OK;
+    service->background = background_new(service->app, service->config, works);
     if (listens) status = start_listening(service, err);
-    if (status == STATUS_OK)
-        status = background_start(service->app, service->config, works, &service->background, err);
+    if (status == STATUS_OK) status = background_start(service->background, err);
     if (status == STATUS_OK) status = serve_start_loading(service->app->serve, err);
     if (status == STATUS_OK) run_until_signal(service);
     background_stop(service->background);
     server_stop(service->server);
+    background_free(service->background); /* whose numbers the server asks for until then */
     return status;
 }
 

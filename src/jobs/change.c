@@ -10,6 +10,8 @@ static void tell(struct job_change *change, enum status status, const struct err
 static void changed(struct chain *chain, enum status status, const struct error *err)
 {
     struct job_change *change = CONTAINER_OF(chain, struct job_change, chain);
+    enum job_count kind = change->kind == JOB_RETRY ? JOB_COUNT_RETRIED : JOB_COUNT_CANCELLED;
+    if (status == STATUS_OK) tally_add(&change->jobs->tally, change->get.get.record.model, kind, 1);
     tell(change, status, err);
 }
 

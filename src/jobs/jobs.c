@@ -17,6 +17,7 @@ struct jobs *jobs_new(const struct jobs_options *options)
     struct jobs *jobs = MEM_NEW(struct jobs);
     jobs->options = *options;
     jobs->bell = bell_new();
+    tally_init(&jobs->tally);
     if (!jobs->options.attempts_max) jobs->options.attempts_max = ATTEMPTS_DEFAULT;
     if (!jobs->options.visibility_ms) jobs->options.visibility_ms = VISIBILITY_MS_DEFAULT;
     if (!jobs->options.callback_tries) jobs->options.callback_tries = CALLBACK_TRIES_DEFAULT;
@@ -41,6 +42,7 @@ void jobs_free(struct jobs *jobs)
 {
     if (!jobs) return;
     bell_free(jobs->bell);
+    tally_clear(&jobs->tally);
     mem_free(jobs);
 }
 
@@ -297,6 +299,8 @@ static void complete_record(struct job_submission *submission, uint64_t now_ms)
 
 static void tell(struct job_submission *submission, enum status status, const struct error *err)
 {
+    if (status == STATUS_OK && !submission->existing)
+        tally_add(&submission->jobs->tally, submission->record.model, JOB_COUNT_SUBMITTED, 1);
     submission->done(submission, status, err);
 }
 

@@ -29,6 +29,7 @@
 #ifndef JOBS_JOBS_H
 #define JOBS_JOBS_H
 
+#include "base/tally.h"
 #include "jobs/bell.h"
 #include "jobs/callback.h"
 #include "jobs/chain.h"
@@ -75,8 +76,22 @@ struct jobs_options {
     uint64_t result_ttl_ns;
 };
 
+/* What happened to jobs in this process, by model. */
+enum job_count {
+    JOB_COUNT_SUBMITTED,
+    JOB_COUNT_SUCCEEDED,
+    JOB_COUNT_FAILED,
+    JOB_COUNT_CANCELLED,
+    JOB_COUNT_EXPIRED,
+    JOB_COUNT_RETRIED, /* put back after a failure, or run again by request */
+    JOB_COUNT_KINDS,
+};
+
+_Static_assert((int)JOB_COUNT_KINDS <= (int)TALLY_KINDS, "a row has room for what is counted");
+
 struct jobs {
     struct jobs_options options;
+    struct tally tally; /* kinds: enum job_count. Any thread */
     struct queue_store *queues;
     struct store *store;
     struct bell *bell;

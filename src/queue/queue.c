@@ -29,7 +29,10 @@ struct queue_front {
     struct database_task maintain_task;
     struct queue_store *queues;
     pthread_t thread;
+    struct tally tally;
 };
+
+_Static_assert((int)QUEUE_COUNT_KINDS <= (int)TALLY_KINDS, "a row has room for what is counted");
 
 static void lock(struct queue_front *front)
 {
@@ -113,6 +116,52 @@ static size_t wakes_of(const struct queue_call *call)
     return 0;
 }
 
+/* --- counting ----------------------------------------------------------------------------------
+ */
+
+static size_t count_sent(const struct queue_send *send)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < send->count; i++)
+        count += send->sent[i].status == STATUS_OK && !send->sent[i].duplicate;
+    return count;
+}
+
+static size_t count_receipts(const struct queue_receipts *receipts)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < receipts->count; i++) count += receipts->receipts[i].status == STATUS_OK;
+    return count;
+}
+
+static void count_lease(struct tally *tally, const struct queue_call *call)
+{
+    const struct queue_lease *lease = &call->lease;
+    if (lease->count > 0) tally_add(tally, call->queue, QUEUE_COUNT_RECEIVED, lease->count);
+    if (lease->dead_lettered > 0)
+        tally_add(tally, call->queue, QUEUE_COUNT_DEAD_LETTERED, lease->dead_lettered);
+}
+
+/* What has been committed. */
+static void count_call(const struct queue_call *call)
+{
+    struct tally *tally = &call->queues->front->tally;
+    enum queue_operation operation = call->operation;
+    if (operation == QUEUE_SEND)
+        tally_add(tally, call->queue, QUEUE_COUNT_SENT, count_sent(&call->send));
+    if (operation == QUEUE_LEASE) count_lease(tally, call);
+    if (operation == QUEUE_ACK || operation == QUEUE_CANCEL)
+        tally_add(tally, call->queue, QUEUE_COUNT_DELETED, count_receipts(&call->receipts));
+    if (operation == QUEUE_BURY)
+        tally_add(tally, call->queue, QUEUE_COUNT_DEAD_LETTERED, count_receipts(&call->receipts));
+    if (operation == QUEUE_CREATE) tally_add(tally, call->queue, QUEUE_COUNT_SENT, 0);
+}
+
+struct tally *queue_store_tally(struct queue_store *queues)
+{
+    return &queues->front->tally;
+}
+
 /* --- long polls --------------------------------------------------------------------------------
  */
 
@@ -178,6 +227,7 @@ static enum status run_call(struct database_task *task, struct database_session 
     struct queue_store *queues = call->queues;
     bool leases = call->operation == QUEUE_LEASE;
     if (leases) call->wakes = wakes_now(queues->front);
+    if (leases) call->lease.dead_lettered = 0;
     TRY(queues->ops->run(queues, session, call, err));
     if (!leases || call->lease.count > 0) return STATUS_OK;
     set_deadline(call); /* if the wait was the queue's to say, it has said it now */
@@ -204,6 +254,7 @@ static void call_done(struct database_task *task, enum status status, const stru
 {
     struct queue_call *call = CONTAINER_OF(task, struct queue_call, task);
     struct queue_front *front = call->queues->front;
+    if (status == STATUS_OK) count_call(call);
     if (status == STATUS_OK && call->deadline_ns > 0) {
         if (park(call)) return;
         if (is_cancelled(call)) {
@@ -440,6 +491,7 @@ void queue_store_init(struct queue_store *queues, const struct queue_ops *ops,
     *queues = (struct queue_store){.ops = ops, .database = database, .front = front};
     front->queues = queues;
     list_init(&front->waiting);
+    tally_init(&front->tally);
     (void)pthread_condattr_init(&attributes); /* these cannot fail on Linux */
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&front->changed, &attributes);
@@ -461,6 +513,7 @@ void queue_store_free(struct queue_store *queues)
     (void)pthread_join(front->thread, NULL);
     (void)pthread_cond_destroy(&front->changed);
     (void)pthread_mutex_destroy(&front->mutex);
+    tally_clear(&front->tally);
     mem_free(front);
     queues->ops->close(queues);
 }

@@ -50,6 +50,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "base/tally.h"
 #include "db/database.h"
 
 enum {
@@ -162,6 +163,7 @@ struct queue_lease {
     struct str attempt_id;          /* FIFO: ReceiveRequestAttemptId; empty: none */
     struct queue_message *messages; /* in the arena */
     size_t count;
+    size_t dead_lettered; /* found with their receives used up, and moved */
 };
 
 /* For ack, extend, nack: each receipt has a status of its own. */
@@ -323,6 +325,19 @@ void queue_cancel_wait(struct queue_store *queues, struct queue_call *call);
 void queue_store_free(struct queue_store *queues);
 
 const char *queue_store_kind(const struct queue_store *queues);
+
+/* What this process did to its queues, by name; a queue that is created has its row from then on.
+ * Messages, committed ones only. */
+enum queue_count {
+    QUEUE_COUNT_SENT,
+    QUEUE_COUNT_RECEIVED,
+    QUEUE_COUNT_DELETED,       /* acknowledged, or cancelled before they were received */
+    QUEUE_COUNT_DEAD_LETTERED, /* moved from this queue to its dead-letter queue */
+    QUEUE_COUNT_KINDS,
+};
+
+/* Any thread; lives as long as the queues. */
+struct tally *queue_store_tally(struct queue_store *queues);
 
 /* --- for implementations -----------------------------------------------------------------------
  */

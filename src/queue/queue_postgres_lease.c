@@ -123,6 +123,7 @@ static enum status judge(struct leasing *leasing, const struct message_row *row,
     uint32_t receives_max = entry->settings.max_receive_count;
     if (receives_max > 0 && row->receive_count >= receives_max)
         TRY(postgres_message_bury(operation, entry, row, &moved, err));
+    operation->call->lease.dead_lettered += moved;
     if (!moved) choose(leasing, row);
     return STATUS_OK;
 }

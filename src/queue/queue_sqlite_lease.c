@@ -168,6 +168,7 @@ static enum status deliver(struct leasing *leasing, struct sqlite_statement *sta
     uint32_t receives_max = entry->settings.max_receive_count;
     if (receives_max > 0 && row.receive_count >= receives_max)
         TRY(message_bury(leasing->queues, leasing->session, entry, &row, &moved, err));
+    leasing->call->lease.dead_lettered += moved;
     if (moved) return STATUS_OK;
     TRY(take(leasing, &row, err));
     struct queue_lease *lease = &leasing->call->lease;

@@ -1,6 +1,8 @@
 /* The server itself: health, metadata, logging settings, metrics. */
+#include "app/data.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "jobs/jobs.h"
 #include "protocol/metadata.h"
 #include "server/answer.h"
 #include "server/routes.h"
@@ -67,11 +69,24 @@ void server_handle_metrics(struct server_thread *thread, struct http_exchange *e
         answer_text(thread, exchange, 404, "application/json", STR("{\"error\":\"Not Found\"}"));
         return;
     }
+    const struct server_options *options = thread->options;
     struct metrics_http counters;
+    struct data_parts parts;
+    struct error err;
     server_counters_read(thread->server, &counters);
+    struct scrape_source source = {.serve = options->serve,
+                                   .http = &counters,
+                                   .recorder = options->recorder,
+                                   .depths = options->depths,
+                                   .jobs = options->jobs ? &options->jobs->tally : NULL};
+    if (options->data && data_get(options->data, &parts, &err) == STATUS_OK) {
+        source.queues = queue_store_tally(parts.queues);
+        source.database = parts.database;
+    }
+    if (options->read_worker) options->read_worker(options->read_worker_context, &source.worker);
     enum metrics_form form = metrics_form_for(http_exchange_header(exchange, HTTP_HEADER_ACCEPT));
     struct buffer *out = http_exchange_scratch(exchange);
-    scrape_write(thread->options->serve, &counters, thread->options->recorder, form, out);
+    scrape_write(&source, form, out);
     answer_text(thread, exchange, 200, metrics_content_type(form), buffer_view(out));
 }
 

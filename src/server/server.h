@@ -30,9 +30,13 @@ struct server_options {
     struct data *data;         /* the same: queues, jobs and results; NULL: there are none */
     struct jobs *jobs;         /* the same */
     struct recorder *recorder; /* the same; NULL: no request is recorded */
-    const char *name;          /* of GET /v2 */
-    const char *address;       /* numeric IPv4 or IPv6 */
-    uint16_t port;             /* 0: the system chooses */
+    struct depths *depths;     /* the same; NULL: the depth of queues is not shown */
+    /* The worker's numbers for /metrics; NULL: there is none. Any thread. */
+    void (*read_worker)(void *context, struct metrics_worker *ret_counters);
+    void *read_worker_context;
+    const char *name;    /* of GET /v2 */
+    const char *address; /* numeric IPv4 or IPv6 */
+    uint16_t port;       /* 0: the system chooses */
     uint32_t thread_count;
     uint64_t busy_poll_ns;
     struct http_server_options http;

@@ -483,6 +483,154 @@ static void write_slipway_records_shed_total(struct writer *writer)
     }
 }
 
+/* --- queues, jobs and the data store -----------------------------------------------------------
+ */
+
+const char *const metrics_job_states[TALLY_KINDS] = {"submitted", "succeeded", "failed",
+                                                     "cancelled", "expired",   "retried"};
+
+#define EACH_DEPTH(row, writer)                                                                    \
+    for (const struct depths_row *row = (writer)->input->data->depths.rows,                        \
+                                 *row##_end = row + (writer)->input->data->depths.count;           \
+         row < row##_end; row++)
+
+#define EACH_COUNT(row, counted)                                                                   \
+    for (const struct tally_row *row = (counted)->rows, *row##_end = row + (counted)->count;       \
+         row < row##_end; row++)
+
+static struct labels labels_of_queue(const char *name)
+{
+    struct labels labels = {.count = 0};
+    return with_label(labels, "queue", str_of(name));
+}
+
+static void write_slipway_queue_messages(struct writer *writer)
+{
+    EACH_DEPTH(row, writer)
+    {
+        const struct {
+            const char *state;
+            uint64_t value;
+        } states[] = {{"visible", row->depth.visible},
+                      {"in_flight", row->depth.in_flight},
+                      {"delayed", row->depth.delayed}};
+        for (size_t i = 0; i < COUNT_OF(states); i++) {
+            struct labels labels =
+                with_label(labels_of_queue(row->name), "state", str_of(states[i].state));
+            add_u64(writer, &labels, states[i].value);
+        }
+    }
+}
+
+static void write_slipway_queue_oldest_message_age_seconds(struct writer *writer)
+{
+    EACH_DEPTH(row, writer)
+    {
+        struct labels labels = labels_of_queue(row->name);
+        add_double(writer, &labels, (double)row->depth.oldest_ms / 1000.0);
+    }
+}
+
+static void write_slipway_queue_dead_letter_messages(struct writer *writer)
+{
+    EACH_DEPTH(row, writer)
+    {
+        if (!row->dead_known) continue;
+        struct labels labels =
+            with_label(labels_of_queue(row->name), "dead_letter", str_of(row->dead_letter));
+        add_u64(writer, &labels, row->dead);
+    }
+}
+
+static void write_slipway_queue_read_timestamp_seconds(struct writer *writer)
+{
+    add_plain_double(writer, writer->input->data->depths.read_at_s);
+}
+
+static void add_queue_counts(struct writer *writer, enum queue_count kind)
+{
+    EACH_COUNT(row, &writer->input->data->queues)
+    {
+        struct labels labels = labels_of_queue(row->name);
+        add_u64(writer, &labels, row->counts[kind]);
+    }
+}
+
+#define QUEUE_COUNTER(name, kind)                                                                  \
+    static void write_##name(struct writer *writer)                                                \
+    {                                                                                              \
+        add_queue_counts(writer, kind);                                                            \
+    }
+
+QUEUE_COUNTER(slipway_queue_sent_total, QUEUE_COUNT_SENT)
+QUEUE_COUNTER(slipway_queue_received_total, QUEUE_COUNT_RECEIVED)
+QUEUE_COUNTER(slipway_queue_deleted_total, QUEUE_COUNT_DELETED)
+QUEUE_COUNTER(slipway_queue_dead_lettered_total, QUEUE_COUNT_DEAD_LETTERED)
+
+static void write_slipway_jobs_total(struct writer *writer)
+{
+    EACH_COUNT(row, &writer->input->data->jobs)
+    for (size_t i = 0; i < TALLY_KINDS; i++) {
+        struct labels labels = {.count = 0};
+        labels = with_label(labels, "model", (struct str){row->name, row->name_size});
+        labels = with_label(labels, "state", str_of(metrics_job_states[i]));
+        add_u64(writer, &labels, row->counts[i]);
+    }
+}
+
+/* A number for each value of one label. */
+struct labelled {
+    const char *value;
+    uint64_t number;
+};
+
+static void add_labelled(struct writer *writer, const char *name, const struct labelled *rows,
+                         size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct labels labels = {.count = 0};
+        labels = with_label(labels, name, str_of(rows[i].value));
+        add_u64(writer, &labels, rows[i].number);
+    }
+}
+
+static void write_slipway_callbacks_total(struct writer *writer)
+{
+    const struct metrics_worker *worker = &writer->input->data->worker;
+    const struct labelled rows[] = {{"delivered", worker->callbacks_delivered},
+                                    {"retried", worker->callbacks_retried},
+                                    {"given_up", worker->callbacks_given_up}};
+    add_labelled(writer, "result", rows, COUNT_OF(rows));
+}
+
+static void write_slipway_worker_outcomes_total(struct writer *writer)
+{
+    const struct metrics_worker *worker = &writer->input->data->worker;
+    const struct labelled rows[] = {
+        {"succeeded", worker->succeeded}, {"failed", worker->failed},
+        {"retried", worker->retried},     {"returned", worker->returned},
+        {"skipped", worker->skipped},     {"lost", worker->lost},
+    };
+    add_labelled(writer, "outcome", rows, COUNT_OF(rows));
+}
+
+SERVER_U64(slipway_queues, data->depths.queues)
+SERVER_U64(slipway_worker_leased_total, data->worker.leased)
+SERVER_U64(slipway_worker_lease_failures_total, data->worker.lease_failures)
+SERVER_U64(slipway_worker_extended_total, data->worker.extended)
+SERVER_U64(slipway_worker_in_flight, data->worker.in_flight)
+SERVER_U64(slipway_worker_queues, data->worker.queues)
+SERVER_U64(slipway_database_commits_total, data->database.commits)
+SERVER_U64(slipway_database_commit_failures_total, data->database.commit_failures)
+SERVER_U64(slipway_database_tasks_total, data->database.tasks)
+SERVER_U64(slipway_database_tasks_failed_total, data->database.tasks_failed)
+SERVER_U64(slipway_database_tasks_waiting, data->database.tasks_waiting)
+
+static void write_slipway_database_commit_seconds_total(struct writer *writer)
+{
+    add_plain_double(writer, (double)writer->input->data->database.commit_ns / (double)NS_PER_S);
+}
+
 /* --- the page --------------------------------------------------------------------------------- */
 
 static const struct metric metrics[] = {

@@ -15,7 +15,10 @@
 #define WATCH_METRICS_H
 
 #include "base/str.h"
+#include "base/tally.h"
+#include "db/database.h"
 #include "serve/serve.h"
+#include "watch/depths.h"
 #include "watch/recorder.h"
 
 /* Enough for SERVE_MODELS_MAX models at about 10 KiB each; a ceiling for the caller's buffer. */
@@ -48,6 +51,42 @@ struct metrics_process {
     double start_seconds; /* since 1970 */
 };
 
+/* What the worker of this process did, and the callbacks that it sent. */
+struct metrics_worker {
+    uint64_t leased;
+    uint64_t lease_failures;
+    uint64_t extended;
+    uint64_t lost;
+    uint64_t succeeded;
+    uint64_t failed;
+    uint64_t retried;
+    uint64_t returned;
+    uint64_t skipped;
+    uint64_t in_flight;
+    uint64_t queues; /* that it leases from */
+    uint64_t callbacks_delivered;
+    uint64_t callbacks_retried;
+    uint64_t callbacks_given_up;
+};
+
+/* Counts by name; kinds as the one who counts has them. */
+struct metrics_counts {
+    struct tally_row rows[TALLY_ROWS_MAX];
+    size_t count;
+};
+
+/* Queues, jobs and the data store; zeros where there are none. */
+struct metrics_data {
+    struct metrics_counts queues; /* enum queue_count */
+    struct metrics_counts jobs;   /* as metrics_job_states names them */
+    struct depths_page depths;
+    struct metrics_worker worker;
+    struct database_counters database;
+};
+
+/* Kinds of data.jobs, in this order. */
+extern const char *const metrics_job_states[TALLY_KINDS];
+
 struct metrics_input {
     const struct serve_statistics *statistics; /* by name, then version */
     const struct serve_totals *totals;
@@ -55,6 +94,7 @@ struct metrics_input {
     const struct metrics_process *process;
     const struct recorder_counters *recorder; /* zeros if nothing is recorded */
     const char *version;                      /* the server's */
+    const struct metrics_data *data;
 };
 
 /* OpenMetrics if the header prefers it or names only that; Prometheus for anything else. */

@@ -1,25 +1,38 @@
 /* Gathers the values of the metrics page. */
 #include "watch/scrape.h"
 
+#include "base/mem.h"
 #include "watch/process.h"
 
-void scrape_write(struct serve *serve, const struct metrics_http *http,
-                  const struct recorder *recorder, enum metrics_form form, struct buffer *out)
+static void read_data(const struct scrape_source *source, struct metrics_data *data)
+{
+    if (source->queues) data->queues.count = tally_read(source->queues, data->queues.rows);
+    if (source->jobs) data->jobs.count = tally_read(source->jobs, data->jobs.rows);
+    if (source->depths) depths_read(source->depths, &data->depths);
+    if (source->database) database_counters_read(source->database, &data->database);
+    data->worker = source->worker;
+}
+
+void scrape_write(const struct scrape_source *source, enum metrics_form form, struct buffer *out)
 {
     struct recorder_counters records = {0};
     struct serve_statistics statistics;
     struct serve_totals totals;
     struct metrics_process process;
-    serve_statistics_read(serve, STR_EMPTY, STR_EMPTY, &statistics);
-    serve_totals_read(serve, &totals);
+    struct metrics_data *data = MEM_NEW(struct metrics_data);
+    serve_statistics_read(source->serve, STR_EMPTY, STR_EMPTY, &statistics);
+    serve_totals_read(source->serve, &totals);
     process_read(&process);
-    if (recorder) recorder_counters_read(recorder, &records);
+    if (source->recorder) recorder_counters_read(source->recorder, &records);
+    read_data(source, data);
     metrics_write(&(struct metrics_input){.statistics = &statistics,
                                           .totals = &totals,
-                                          .http = http,
+                                          .http = source->http,
                                           .process = &process,
                                           .recorder = &records,
-                                          .version = SLIPWAY_VERSION},
+                                          .version = SLIPWAY_VERSION,
+                                          .data = data},
                   form, out);
     serve_statistics_clear(&statistics);
+    mem_free(data);
 }

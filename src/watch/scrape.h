@@ -6,9 +6,19 @@
 
 #include "watch/metrics.h"
 
-/* Appends the page. `http` are the caller's sums; `recorder` may be NULL. Any thread; takes about
- * 10 us per model. */
-void scrape_write(struct serve *serve, const struct metrics_http *http,
-                  const struct recorder *recorder, enum metrics_form form, struct buffer *out);
+/* Where the values are; borrowed. NULL for what there is not, but serve and http. */
+struct scrape_source {
+    struct serve *serve;
+    const struct metrics_http *http; /* the caller's sums */
+    const struct recorder *recorder;
+    struct tally *queues; /* kinds: enum queue_count */
+    struct tally *jobs;   /* kinds: metrics_job_states */
+    struct depths *depths;
+    struct database *database;
+    struct metrics_worker worker;
+};
+
+/* Appends the page. Any thread; takes about 10 us per model, and waits for no database. */
+void scrape_write(const struct scrape_source *source, enum metrics_form form, struct buffer *out);
 
 #endif

@@ -155,6 +155,7 @@ static void lease_failed(struct consumer *consumer, const struct lease *lease)
         consumer->gone = true;
         return;
     }
+    counter_add(&consumer->worker->counters.lease_failures, 1);
     if (consumer->failures++ == 0)
         log_warning("messages cannot be leased", LOG_TEXT("queue", consumer->name),
                     LOG_TEXT("error", lease->error.message));
@@ -273,7 +274,9 @@ static void receive_beat(struct mail *mail)
     struct consumer *consumer = beat->consumer;
     consumer->beating = false;
     for (size_t i = 0; beat->status == STATUS_OK && i < beat->call.receipts.count; i++) {
-        if (beat->receipts[i].status == STATUS_OK) continue;
+        bool extended = beat->receipts[i].status == STATUS_OK;
+        counter_add(&consumer->worker->counters.extended, extended);
+        if (extended) continue;
         LIST_EACH(link, &consumer->leases)
         lose(CONTAINER_OF(link, struct lease, link), beat->receipts[i].receipt);
     }

@@ -186,6 +186,25 @@ static void count_outcome(struct worker_counters *counters, enum work_outcome ou
     }
 }
 
+/* By the model's name as it was submitted. */
+static void count_job(struct worker *worker, const struct work *work)
+{
+    static const struct {
+        bool counts;
+        enum job_count kind;
+    } kinds[] = {
+        [OUTCOME_SUCCEEDED] = {true, JOB_COUNT_SUCCEEDED},
+        [OUTCOME_FAILED] = {true, JOB_COUNT_FAILED},
+        [OUTCOME_EXPIRED] = {true, JOB_COUNT_EXPIRED},
+        [OUTCOME_RETRY] = {true, JOB_COUNT_RETRIED},
+        [OUTCOME_RETURN] = {false, 0},
+        [OUTCOME_SKIP] = {false, 0},
+        [OUTCOME_DROP] = {false, 0},
+    };
+    if (kinds[work->outcome].counts)
+        tally_add(&worker->jobs->tally, work->ticket.model, kinds[work->outcome].kind, 1);
+}
+
 static void log_outcome(const struct work *work)
 {
     if (work->outcome != OUTCOME_FAILED && work->outcome != OUTCOME_RETRY) return;
@@ -212,6 +231,7 @@ static void member_settled(struct settlement *settlement, struct work *work)
     count_outcome(&worker->counters, work->outcome);
     log_outcome(work);
     if (ends_group(work)) settlement->group->stopped = true;
+    if (work->is_job) count_job(worker, work);
     if (work->is_job) bell_ring(worker->jobs->bell, str_of(work->id));
     work->state = WORK_DECIDED;
     work_finish(work);

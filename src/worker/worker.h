@@ -71,6 +71,8 @@ struct worker_counters {
     struct counter returned; /* put back without having been run to the end */
     struct counter skipped;  /* acknowledged without a run: answered before, cancelled, expired */
     struct counter lost;     /* the lease ran out first: somebody else's now */
+    struct counter extended; /* leases, so that long work stays hidden from others */
+    struct counter lease_failures; /* tries to lease that the queue's storage refused */
     struct counter in_flight;
     struct counter consumers;
 };

@@ -190,6 +190,7 @@ struct fixture {
     struct metrics_http http;
     struct metrics_process process;
     struct recorder_counters recorder;
+    struct metrics_data *data;
     struct metrics_input input;
     struct buffer out;
 };
@@ -202,9 +203,11 @@ static void fixture_init(struct fixture *fixture)
     fixture->rows[1].name = mem_copy_text("qu\"o\\te\n");
     fixture->rows[1].version = mem_copy_text("2");
     fixture->statistics.rows = fixture->rows;
+    fixture->data = MEM_NEW(struct metrics_data);
     fixture->input =
         (struct metrics_input){&fixture->statistics, &fixture->totals,   &fixture->http,
-                               &fixture->process,    &fixture->recorder, "9.9"};
+                               &fixture->process,    &fixture->recorder, "9.9",
+                               fixture->data};
     buffer_init(&fixture->out, 1 << 20);
 }
 
@@ -214,6 +217,7 @@ static void fixture_clear(struct fixture *fixture)
         mem_free(fixture->rows[i].name);
         mem_free(fixture->rows[i].version);
     }
+    mem_free(fixture->data);
     buffer_clear(&fixture->out);
 }
 
@@ -222,6 +226,28 @@ static void expect_line(struct fixture *fixture, const char *line)
     char whole[256];
     (void)snprintf(whole, sizeof whole, "\n%s\n", line);
     if (!strstr(buffer_text(&fixture->out), whole)) test_failed(__FILE__, __LINE__, "no %s", line);
+}
+
+static void fill_data(struct metrics_data *data)
+{
+    struct depths_row rows[] = {{.name = "b", .dead_letter = "b-dead", .depth = {5, 2, 1, 4500}},
+                                {.name = "b-dead", .depth = {.visible = 3}},
+                                {.name = "other", .depth = {.visible = 9}}};
+    struct tally *tally = MEM_NEW(struct tally);
+    depths_condense(rows, COUNT_OF(rows), &data->depths);
+    tally_init(tally);
+    tally_add(tally, STR("b"), QUEUE_COUNT_SENT, 20);
+    tally_add(tally, STR("b"), QUEUE_COUNT_DEAD_LETTERED, 3);
+    tally_add(tally, STR("other"), QUEUE_COUNT_SENT, 4);
+    data->queues.count = tally_read(tally, data->queues.rows);
+    tally_add(tally, STR("m\"1"), 2, 6);
+    data->jobs.count = tally_read(tally, data->jobs.rows);
+    tally_clear(tally);
+    mem_free(tally);
+    data->worker.lost = 8;
+    data->worker.callbacks_given_up = 1;
+    data->database.commits = 21;
+    data->database.commit_ns = 1500000000;
 }
 
 static void fill(struct fixture *fixture)
@@ -243,6 +269,7 @@ static void fill(struct fixture *fixture)
     fixture->http.responses[2] = 11;
     fixture->totals.load_failure = 3;
     fixture->recorder.shed_full = 13;
+    fill_data(fixture->data);
 }
 
 TEST(prometheus_page_is_well_formed)
@@ -265,6 +292,19 @@ TEST(prometheus_page_is_well_formed)
     expect_line(&fixture, "slipway_http_responses_total{class=\"2xx\"} 11");
     expect_line(&fixture, "slipway_model_loads_total{result=\"failure\"} 3");
     expect_line(&fixture, "slipway_queue_depth{model=\"qu\\\"o\\\\te\\n\",version=\"2\"} 0");
+    expect_line(&fixture, "slipway_queue_messages{queue=\"b\",state=\"in_flight\"} 2");
+    expect_line(&fixture, "slipway_queue_messages{queue=\"other\",state=\"visible\"} 9");
+    expect_line(&fixture, "slipway_queue_oldest_message_age_seconds{queue=\"b\"} 4.5");
+    expect_line(&fixture,
+                "slipway_queue_dead_letter_messages{queue=\"b\",dead_letter=\"b-dead\"} 3");
+    expect_line(&fixture, "slipway_queue_sent_total{queue=\"b\"} 20");
+    expect_line(&fixture, "slipway_queue_sent_total{queue=\"other\"} 4");
+    expect_line(&fixture, "slipway_queue_dead_lettered_total{queue=\"b\"} 3");
+    expect_line(&fixture, "slipway_jobs_total{model=\"m\\\"1\",state=\"failed\"} 6");
+    expect_line(&fixture, "slipway_worker_outcomes_total{outcome=\"lost\"} 8");
+    expect_line(&fixture, "slipway_callbacks_total{result=\"given_up\"} 1");
+    expect_line(&fixture, "slipway_database_commits_total 21");
+    expect_line(&fixture, "slipway_database_commit_seconds_total 1.5");
     fixture_clear(&fixture);
 }
 
