@@ -91,14 +91,15 @@ class Workload:
 
     def send_group(self, group, content, chance):
         """`content` decides what is sent, the same for all rivals; `chance` the rest."""
-        caller, number = self.caller(), 0
-        while self.sending.is_set() and number < self.numbers_max:
+        caller, number, accepted = self.caller(), 0, 0
+        while self.sending.is_set() and accepted < self.numbers_max:
             count = content.choice([1, 1, 1, 2, 5])
             batch = [self.message(group, number + i, content) for i in range(count)]
             number += count
             for key, one, _ in batch:
                 self.messages.tried(key, group, one)
             if self.accepted(caller, batch):
+                accepted += count
                 for key, one, _ in batch:
                     self.messages.sent(key, group, one)
                 if self.fifo and chance.random() < self.again:
