@@ -100,6 +100,16 @@ enum status jobs_create_queue(struct jobs *jobs, struct str name, uint32_t max_r
     return create(jobs, &settings, name, err);
 }
 
+bool jobs_owns_queue(struct str name)
+{
+    const struct str names[] = {STR(JOBS_QUEUE),     STR(JOBS_QUEUE_FIFO),
+                                STR(JOBS_DEAD),      STR(JOBS_DEAD_FIFO),
+                                STR(JOBS_CALLBACKS), STR(JOBS_CALLBACKS_DEAD)};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (str_equal(names[i], name)) return true;
+    return false;
+}
+
 enum status jobs_prepare(struct jobs *jobs, struct error *err)
 {
     /* The worker buries a job whose attempts are over; the queue's own limit is for a worker that

@@ -109,6 +109,10 @@ void jobs_free(struct jobs *jobs);
 /* Creates the queues that are missing. Blocks; no loop's or database's thread. */
 enum status jobs_prepare(struct jobs *jobs, struct error *err) FALLIBLE;
 
+/* One of the queues above: not for clients to delete, since results are written together with what
+ * is sent there. */
+bool jobs_owns_queue(struct str name);
+
 /* True from the first jobs_prepare on that went well. Any thread; other threads ask for nothing
  * below before. */
 bool jobs_are_ready(struct jobs *jobs);

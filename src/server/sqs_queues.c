@@ -1,4 +1,5 @@
 /* Operations on queues: their life, settings, tags. */
+#include "jobs/jobs.h"
 #include "server/sqs_job.h"
 #include "server/sqs_settings.h"
 
@@ -294,6 +295,11 @@ enum status sqs_delete_queue_next(struct sqs_job *job, bool *ret_ask, struct sqs
     *ret_ask = job->step == 0;
     if (job->step++ > 0) return sqs_check_outcome(job, failure);
     TRY(sqs_take_queue(job, failure));
+    if (jobs_owns_queue(job->queue))
+        return SQS_FAIL(failure, UNSUPPORTED,
+                        "The queue '%.*s' belongs to the jobs of this server and cannot be "
+                        "deleted; purge it instead.",
+                        STR_ARGS(job->queue));
     sqs_ask(job, QUEUE_DELETE, job->queue);
     return STATUS_OK;
 }

@@ -34,6 +34,18 @@ def test_answers_have_the_headers_clients_look_for(server):
                             "message": "The specified queue does not exist."}
 
 
+@pytest.mark.parametrize("name", ["slipway-jobs", "slipway-jobs.fifo", "slipway-jobs-dead", "slipway-jobs-dead.fifo",
+                                  "slipway-callbacks", "slipway-callbacks-dead"])
+def test_the_queues_of_jobs_are_not_deleted(server, name):
+    """A result is written together with what is sent there: without the queue it could not be."""
+    server.wait_until(lambda: post(server, "GetQueueUrl", {"QueueName": name}).status == 200, "the queue")
+    url = post(server, "GetQueueUrl", {"QueueName": name}).json()["QueueUrl"]
+    reply = post(server, "DeleteQueue", {"QueueUrl": url})
+    assert reply.status == 400 and reply.json()["__type"].endswith("UnsupportedOperation"), reply.json()
+    assert name in reply.json()["message"] and "purge" in reply.json()["message"]
+    assert post(server, "PurgeQueue", {"QueueUrl": url}).status == 200
+
+
 @pytest.mark.parametrize("body", ["x", "[]", '{"QueueName":1}', '{"QueueName":"q"', '{"Attributes":[]}', b"\xff"])
 def test_other_bodies_are_refused(server, body):
     reply = post(server, "CreateQueue", body)
