@@ -4,7 +4,6 @@
 #define ALGORITHM "AWS4-HMAC-SHA256"
 
 enum {
-    SECRET_SIZE_MAX = 256,
     SCOPE_SIZE_MAX = 256,
     PATH_SEGMENTS_MAX = 128,
     KEY_PREFIX_SIZE = 4, /* "AWS4" */
@@ -76,7 +75,7 @@ static void add_encoded_byte(struct buffer *out, char byte)
     buffer_add(out, (struct str){text, sizeof text});
 }
 
-static void add_encoded(struct buffer *out, struct str text)
+void sigv4_encode(struct buffer *out, struct str text)
 {
     for (size_t i = 0; i < text.size; i++) add_encoded_byte(out, text.data[i]);
 }
@@ -107,8 +106,20 @@ static void add_recoded(struct buffer *out, struct str text)
 
 /* --- the canonical request -------------------------------------------------------------------- */
 
+/* Each segment as it is, encoded once. */
+static void add_path_as_sent(struct buffer *out, struct str path)
+{
+    struct str rest = path.size > 0 ? path : STR("/");
+    add_recoded(out, str_cut(&rest, '/'));
+    while (rest.data) {
+        buffer_add_byte(out, '/');
+        add_recoded(out, str_cut(&rest, '/'));
+    }
+    buffer_add_byte(out, '\n');
+}
+
 /* Without empty segments and dots (RFC 3986), each segment encoded. */
-static enum status add_path(struct buffer *out, struct str path, struct error *err)
+static enum status add_path_normalized(struct buffer *out, struct str path, struct error *err)
 {
     struct str segments[PATH_SEGMENTS_MAX], rest = path;
     size_t count = 0;
@@ -126,7 +137,7 @@ static enum status add_path(struct buffer *out, struct str path, struct error *e
     }
     for (size_t i = 0; i < count; i++) {
         buffer_add_byte(out, '/');
-        add_encoded(out, segments[i]);
+        sigv4_encode(out, segments[i]);
     }
     if (slash || count == 0) buffer_add_byte(out, '/');
     buffer_add_byte(out, '\n');
@@ -245,7 +256,10 @@ enum status sigv4_canonical(const struct sigv4_request *request, struct str sign
     struct str rest = signed_headers;
     buffer_add(out, request->method);
     buffer_add_byte(out, '\n');
-    TRY(add_path(out, request->path, err));
+    if (request->path_form == SIGV4_PATH_AS_SENT)
+        add_path_as_sent(out, request->path);
+    else
+        TRY(add_path_normalized(out, request->path, err));
     TRY(add_query(out, request->query, err));
     while (rest.data) {
         struct str name = str_cut(&rest, ';');
@@ -256,9 +270,12 @@ enum status sigv4_canonical(const struct sigv4_request *request, struct str sign
     buffer_add_byte(out, '\n');
     buffer_add(out, signed_headers);
     buffer_add_byte(out, '\n');
-    add_digest(out, request->body);
+    if (request->payload.data)
+        buffer_add(out, request->payload);
+    else
+        add_digest(out, request->body);
     if (buffer_failed(out))
-        return fail(err, STATUS_INVALID_ARGUMENT, "the request's head is too long to be verified");
+        return fail(err, STATUS_INVALID_ARGUMENT, "the request's head is too long to be signed");
     return STATUS_OK;
 }
 
@@ -273,8 +290,8 @@ static struct str digest_view(const uint8_t digest[SHA256_SIZE])
 static void derive_key(const struct sigv4_authorization *scope, struct str secret,
                        uint8_t key[SHA256_SIZE])
 {
-    char start[KEY_PREFIX_SIZE + SECRET_SIZE_MAX];
-    size_t size = MIN(secret.size, (size_t)SECRET_SIZE_MAX);
+    char start[KEY_PREFIX_SIZE + SIGV4_SECRET_SIZE_MAX];
+    size_t size = MIN(secret.size, (size_t)SIGV4_SECRET_SIZE_MAX);
     memcpy(start, "AWS4", KEY_PREFIX_SIZE);
     memcpy(start + KEY_PREFIX_SIZE, secret.data, size);
     hmac_sha256((struct str){start, KEY_PREFIX_SIZE + size}, scope->date, key);

@@ -6,8 +6,9 @@
  *   secret = ... of authorization.key_id ...
  *   TRY(sigv4_verify(&request, &authorization, secret, now_s, err));
  *
- * Of headers only (not of presigned URLs), and for services other than S3: the path is encoded
- * again, and the body's own digest counts.
+ * What is verified is headers only (not presigned URLs), and for services other than S3: the path
+ * is encoded again, and the body's own digest counts. Requests of ours are signed by aws/signer.h,
+ * over the same canonical form.
  */
 #ifndef AWS_SIGV4_H
 #define AWS_SIGV4_H
@@ -18,6 +19,7 @@ enum {
     SIGV4_SKEW_S_MAX = 15 * 60,       /* between our clock and the request's date */
     SIGV4_CANONICAL_MAX = 64 * 1024,  /* bytes of a canonical request */
     SIGV4_QUERY_PARTS_MAX = 256,      /* parameters of a query */
+    SIGV4_SECRET_SIZE_MAX = 256,      /* bytes of a secret key */
     SIGV4_DATE_SIZE = 16,             /* "20150830T123600Z" */
     SIGV4_HEX_SIZE = SHA256_HEX_SIZE, /* a signature, with its NUL */
 };
@@ -28,6 +30,11 @@ struct sigv4_field {
     struct str value;
 };
 
+enum sigv4_path {
+    SIGV4_PATH_NORMALIZED, /* no dots, no empty segments, encoded again: every service but S3 */
+    SIGV4_PATH_AS_SENT,    /* S3, where '//' and '..' are part of a name: encoded once */
+};
+
 struct sigv4_request {
     struct str method;
     struct str path;  /* as it was sent: percent-encoded */
@@ -35,6 +42,8 @@ struct sigv4_request {
     struct str body;
     const struct sigv4_field *fields; /* all of them, names in any case */
     size_t field_count;
+    enum sigv4_path path_form;
+    struct str payload; /* what stands for the body, as "UNSIGNED-PAYLOAD"; data NULL: its digest */
 };
 
 /* The header `Authorization`; views of it. */
@@ -65,6 +74,9 @@ enum status sigv4_verify(const struct sigv4_request *request,
  * is beyond the limits above. */
 enum status sigv4_canonical(const struct sigv4_request *request, struct str signed_headers,
                             struct buffer *out, struct error *err) FALLIBLE;
+
+/* Percent-encoded as signatures want it: all but letters, digits and "-._~". Appended. */
+void sigv4_encode(struct buffer *out, struct str text);
 
 /* The signature of a canonical request made at `date` ("20150830T123600Z"). */
 void sigv4_sign(struct str canonical, const struct sigv4_authorization *scope, struct str date,

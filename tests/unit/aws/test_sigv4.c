@@ -84,8 +84,10 @@ TEST(published_form_and_trimmed_headers)
         {TEXT("Host"), TEXT("example.amazonaws.com")},
         {TEXT("X-Amz-Date"), TEXT("20150830T123600Z")},
     };
-    struct sigv4_request form = {STR("POST"),          STR("/"),    STR_EMPTY,
-                                 STR("Param1=value1"), form_fields, COUNT_OF(form_fields)};
+    struct sigv4_request form = vanilla("POST", "/", "");
+    form.body = STR("Param1=value1");
+    form.fields = form_fields;
+    form.field_count = COUNT_OF(form_fields);
     EXPECT_STATUS(verify_at(&form, "content-type;host;x-amz-date",
                             "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
                             NOW),
@@ -96,8 +98,9 @@ TEST(published_form_and_trimmed_headers)
         {TEXT("My-Header2"), TEXT(" \"a   b   c\"")},
         {TEXT("X-Amz-Date"), TEXT("20150830T123600Z")},
     };
-    struct sigv4_request trim = {STR("GET"), STR("/"),    STR_EMPTY,
-                                 STR_EMPTY,  trim_fields, COUNT_OF(trim_fields)};
+    struct sigv4_request trim = vanilla("GET", "/", "");
+    trim.fields = trim_fields;
+    trim.field_count = COUNT_OF(trim_fields);
     EXPECT_STATUS(verify_at(&trim, "host;my-header1;my-header2;x-amz-date",
                             "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
                             NOW),
