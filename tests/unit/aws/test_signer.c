@@ -221,3 +221,30 @@ TEST(urls_are_signed_for_a_week_at_most)
     EXPECT_STATUS(signer_presign(&signer, &request, 60, &arena, &query, &err), STATUS_OK, err);
     EXPECT(str_starts_with(query, STR("a=b&X-Amz-Algorithm=AWS4-HMAC-SHA256&")));
 }
+
+TEST(what_changes_on_its_way_is_not_signed)
+{
+    struct arena arena CLEANUP(arena_clear);
+    const struct sigv4_field fields[] = {
+        {STR("User-Agent"), STR("x")}, {STR("X-Amz-Target"), STR("AmazonSQS.SendMessage")},
+        {STR("Connection"), STR("x")}, {STR("X-Amzn-Trace-Id"), STR("x")},
+        {STR("EXPECT"), STR("x")},     {STR("Transfer-Encoding"), STR("x")},
+        {STR("Host"), STR("a.test")},  {STR("Content-Type"), STR("x")},
+    };
+    struct sigv4_request request = {.method = STR("POST"),
+                                    .path = STR("/"),
+                                    .query = STR_EMPTY,
+                                    .body = STR_EMPTY,
+                                    .fields = fields,
+                                    .field_count = COUNT_OF(fields)};
+    struct signer signer = usual();
+    struct signer_fields add;
+    arena_init(&arena, 64 * 1024);
+    signer.token = STR("t");
+    signer.content_digest = true;
+    EXPECT_STATUS(signer_sign(&signer, &request, &arena, &add, &err), STATUS_OK, err);
+    EXPECT_INT(add.count, 4);
+    EXPECT(strstr(add.fields[3].value.data,
+                  "/20150830/us-east-1/service/aws4_request, SignedHeaders=content-type;host;"
+                  "x-amz-content-sha256;x-amz-date;x-amz-security-token;x-amz-target, ") != NULL);
+}
