@@ -180,6 +180,7 @@ struct http_server {
     char date[DATE_SIZE + 1];
     char json_head[JSON_HEAD_SIZE_MAX]; /* "HTTP/1.1 200 OK ... Content-Length: " */
     size_t json_head_size;
+    size_t ok_head_size; /* of it: up to the fields that differ by response */
 
     struct http_listener listeners[HTTP_LISTENERS_MAX];
     uint32_t listener_count;

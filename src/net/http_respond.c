@@ -5,7 +5,7 @@
 
 #include <sys/ioctl.h>
 
-enum { HEAD_SIZE_FIXED = 512, DIGITS_MAX = 20, CHUNK_HEAD_SIZE = 18 };
+enum { HEAD_SIZE_FIXED = 512, DIGITS_MAX = 20, CHUNK_HEAD_SIZE = 18, FIELD_PART_MAX = 1024 };
 
 static const struct {
     int status;
@@ -72,6 +72,8 @@ static void format_date(uint64_t wall_ns, char date[DATE_SIZE + 1])
                    (unsigned)parts.tm_min % 100U, (unsigned)parts.tm_sec % 100U);
 }
 
+#define JSON_HEAD_END "Content-Type: application/json\r\nContent-Length: "
+
 void server_refresh_date(struct http_server *server)
 {
     struct clock *clock = loop_clock(server->loop);
@@ -80,11 +82,11 @@ void server_refresh_date(struct http_server *server)
     format_date(wall, server->date);
     server->date_expires_ns = loop_now_ns(server->loop) + NS_PER_S - wall % NS_PER_S;
     int size = snprintf(server->json_head, sizeof server->json_head,
-                        "HTTP/1.1 200 OK\r\nDate: %s\r\n%s%s%sContent-Type: application/json\r\n"
-                        "Content-Length: ",
-                        server->date, name ? "Server: " : "", name ? name : "", name ? "\r\n" : "");
+                        "HTTP/1.1 200 OK\r\nDate: %s\r\n%s%s%s" JSON_HEAD_END, server->date,
+                        name ? "Server: " : "", name ? name : "", name ? "\r\n" : "");
     assert(size > 0 && (size_t)size < sizeof server->json_head);
     server->json_head_size = (size_t)size;
+    server->ok_head_size = (size_t)size - (sizeof JSON_HEAD_END - 1);
 }
 
 /* --- heads ------------------------------------------------------------------------------------ */
@@ -100,12 +102,13 @@ static void add_field(struct http_connection *connection, struct str name, struc
     add(connection, name);
     add(connection, STR(": "));
     while (value.size) {
-        size_t good = 0;
-        while (good < value.size && (unsigned char)value.data[good] >= ' ' &&
-               value.data[good] != 127)
-            good++;
-        add(connection, (struct str){value.data, good});
-        value = str_from(value, MIN(good + 1, value.size));
+        size_t part = MIN(value.size, (size_t)FIELD_PART_MAX), good = 0;
+        char *to = output_reserve(connection, part);
+        for (size_t i = 0; i < part; i++)
+            if ((unsigned char)value.data[i] >= ' ' && value.data[i] != 127)
+                to[good++] = value.data[i];
+        output_commit(connection, good);
+        value = str_from(value, part);
     }
     add(connection, STR("\r\n"));
 }
@@ -126,15 +129,25 @@ static void add_status_line(struct http_connection *connection, int status)
     add(connection, (struct str){line, (size_t)size});
 }
 
+/* What each second's prepared head has for 200. */
+static void add_usual_fields(struct http_connection *connection, int status)
+{
+    const struct http_server *server = connection->server;
+    add_status_line(connection, status);
+    add_field(connection, STR("Date"), (struct str){server->date, DATE_SIZE});
+    if (server->options.server_name)
+        add_field(connection, STR("Server"), str_of(server->options.server_name));
+}
+
 /* All of a head but its length and the empty line. */
 static void add_head(struct http_work *work, const struct http_response *response)
 {
     struct http_connection *connection = work->exchange.connection;
     struct http_server *server = connection->server;
-    add_status_line(connection, response->status);
-    add_field(connection, STR("Date"), (struct str){server->date, DATE_SIZE});
-    if (server->options.server_name)
-        add_field(connection, STR("Server"), str_of(server->options.server_name));
+    if (response->status == 200)
+        add(connection, (struct str){server->json_head, server->ok_head_size});
+    else
+        add_usual_fields(connection, response->status);
     if (response->content_type.size)
         add_field(connection, STR("Content-Type"), response->content_type);
     for (size_t i = 0; i < response->field_count; i++)

@@ -12,13 +12,16 @@ enum {
     MAINTAIN_WORK_MAX = 1000,
     LOOK_MS = 1000,  /* a waiting long poll looks again: another process may have sent something */
     LOOK_SPREAD = 1, /* ms more for each that waits, so that many do not keep the database busy */
+    WAITING_BUCKETS = 1024, /* a power of two */
 };
 
 /* What all kinds have in front of them. */
 struct queue_front {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct list waiting; /* long polls that found nothing */
+    /* Long polls that found nothing, by their queue's name: a send looks at those of its own queue,
+     * and at the few that share a bucket with it. Each bucket in the order they came. */
+    struct list waiting[WAITING_BUCKETS];
     uint32_t waiting_count;
     uint32_t active; /* calls whose `done` has not returned */
     uint64_t wakes;
@@ -62,12 +65,17 @@ static struct queue_call *call_of(struct list *link)
     return CONTAINER_OF(link, struct queue_call, link);
 }
 
-/* Takes long polls of a queue ("" for any) out of the waiting, `count_max` at most. */
-static void take_waiting(struct queue_front *front, struct str queue, size_t count_max,
-                         struct list *taken)
+static struct list *waiting_in(struct queue_front *front, struct str queue)
 {
-    front->wakes++;
-    LIST_EACH_SAFE(link, &front->waiting)
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < queue.size; i++) hash = (hash ^ (uint8_t)queue.data[i]) * 16777619u;
+    return &front->waiting[(hash ^ hash >> 16) % WAITING_BUCKETS];
+}
+
+static void take_from(struct queue_front *front, struct list *bucket, struct str queue,
+                      size_t count_max, struct list *taken)
+{
+    LIST_EACH_SAFE(link, bucket)
     {
         if (count_max == 0) return;
         if (queue.size > 0 && !str_equal(call_of(link)->queue, queue)) continue;
@@ -76,6 +84,21 @@ static void take_waiting(struct queue_front *front, struct str queue, size_t cou
         list_add_last(taken, link);
         count_max--;
     }
+}
+
+/* Takes long polls of a queue out of the waiting, `count_max` at most; "" for all of any queue. */
+static void take_waiting(struct queue_front *front, struct str queue, size_t count_max,
+                         struct list *taken)
+{
+    front->wakes++;
+    if (front->waiting_count == 0) return;
+    if (queue.size > 0) {
+        take_from(front, waiting_in(front, queue), queue, count_max, taken);
+        return;
+    }
+    assert(count_max == SIZE_MAX);
+    for (size_t i = 0; i < WAITING_BUCKETS; i++)
+        take_from(front, &front->waiting[i], queue, count_max, taken);
 }
 
 static void look_again(struct list *taken)
@@ -182,7 +205,7 @@ static bool park(struct queue_call *call)
     if (parked && call->wakes != front->wakes)
         list_add_last(&again, &call->link);
     else if (parked) {
-        list_add_last(&front->waiting, &call->link);
+        list_add_last(waiting_in(front, call->queue), &call->link);
         front->waiting_count++;
         (void)pthread_cond_broadcast(&front->changed);
     }
@@ -410,12 +433,12 @@ static void maintain_if_due(struct queue_front *front, uint64_t now_ns)
     front->maintain_at_ns = now_ns + MAINTAIN_MS * NS_PER_MS;
 }
 
-/* Sorts out who has waited long enough, who looks again, and when the next of them is due. */
-static uint64_t sort_waiting(struct queue_front *front, uint64_t now_ns, struct list *over,
-                             struct list *again)
+/* Of one bucket. */
+static uint64_t sort_bucket(struct queue_front *front, struct list *bucket, uint64_t now_ns,
+                            struct list *over, struct list *again)
 {
-    uint64_t next_ns = front->maintaining ? UINT64_MAX : front->maintain_at_ns;
-    LIST_EACH_SAFE(link, &front->waiting)
+    uint64_t next_ns = UINT64_MAX;
+    LIST_EACH_SAFE(link, bucket)
     {
         struct queue_call *call = call_of(link);
         bool ends = front->ending || call->cancelled || now_ns >= call->deadline_ns;
@@ -427,6 +450,16 @@ static uint64_t sort_waiting(struct queue_front *front, uint64_t now_ns, struct 
         front->waiting_count--;
         list_add_last(ends ? over : again, link);
     }
+    return next_ns;
+}
+
+/* Sorts out who has waited long enough, who looks again, and when the next of them is due. */
+static uint64_t sort_waiting(struct queue_front *front, uint64_t now_ns, struct list *over,
+                             struct list *again)
+{
+    uint64_t next_ns = front->maintaining ? UINT64_MAX : front->maintain_at_ns;
+    for (size_t i = 0; i < WAITING_BUCKETS && front->waiting_count > 0; i++)
+        next_ns = MIN(next_ns, sort_bucket(front, &front->waiting[i], now_ns, over, again));
     return next_ns;
 }
 
@@ -490,7 +523,7 @@ void queue_store_init(struct queue_store *queues, const struct queue_ops *ops,
     pthread_condattr_t attributes;
     *queues = (struct queue_store){.ops = ops, .database = database, .front = front};
     front->queues = queues;
-    list_init(&front->waiting);
+    for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&front->waiting[i]);
     tally_init(&front->tally);
     (void)pthread_condattr_init(&attributes); /* these cannot fail on Linux */
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -228,11 +228,14 @@ void message_row_read(struct sqlite_statement *statement, struct message_row *ro
 
 void uuid_make(struct prng *prng, char text[UUID_SIZE + 1])
 {
-    uint64_t high = (prng_u64(prng) & ~UINT64_C(0xf000)) | 0x4000,
-             low = (prng_u64(prng) & ~(UINT64_C(3) << 62)) | UINT64_C(2) << 62;
-    (void)snprintf(text, UUID_SIZE + 1, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
-                   (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff),
-                   (unsigned)(low >> 48), (unsigned long long)(low & 0xffffffffffff));
+    uint64_t halves[2] = {(prng_u64(prng) & ~UINT64_C(0xf000)) | 0x4000,
+                          (prng_u64(prng) & ~(UINT64_C(3) << 62)) | UINT64_C(2) << 62};
+    char *to = text;
+    for (int i = 0; i < 32; i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20) *to++ = '-';
+        *to++ = "0123456789abcdef"[halves[i / 16] >> (60 - i % 16 * 4) & 15];
+    }
+    *to = '\0';
 }
 
 bool message_is_expired(const struct queue_entry *entry, uint64_t sent_ms, uint64_t now_ms)

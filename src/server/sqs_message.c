@@ -12,15 +12,33 @@ static const char invalid_characters[] =
 /* --- characters ------------------------------------------------------------------------------- */
 
 /* UTF-8 is checked first, so a noncharacter of the basic plane is EF BF BE or EF BF BF. */
+static bool is_bad_character(struct str text, size_t at)
+{
+    unsigned char byte = (unsigned char)text.data[at];
+    if (byte < 0x20) return byte != '\t' && byte != '\n' && byte != '\r';
+    return byte == 0xEF && (unsigned char)text.data[at + 1] == 0xBF &&
+           (unsigned char)text.data[at + 2] >= 0xBE;
+}
+
+/* Whether eight bytes are printable ASCII, or DEL: none below 0x20, none with the highest bit. */
+static bool are_plain(const char *bytes)
+{
+    uint64_t eight;
+    memcpy(&eight, bytes, sizeof eight);
+    uint64_t borrowed = eight - UINT64_C(0x2020202020202020);
+    return ((eight | borrowed) & UINT64_C(0x8080808080808080)) == 0;
+}
+
 static bool has_valid_characters(struct str text)
 {
     if (!str_is_utf8(text)) return false;
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        if (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') return false;
-        if (byte == 0xEF && (unsigned char)text.data[i + 1] == 0xBF &&
-            (unsigned char)text.data[i + 2] >= 0xBE)
-            return false;
+    for (size_t i = 0; i < text.size;) {
+        if (text.size - i >= 8 && are_plain(text.data + i)) {
+            i += 8;
+            continue;
+        }
+        if (is_bad_character(text, i)) return false;
+        i++;
     }
     return true;
 }
