@@ -151,6 +151,23 @@ char *remote_model_path(struct str name, struct str version, const char *suffix)
     return buffer_take(&path);
 }
 
+void remote_add_parameter(struct buffer *path, const char *name, struct str value)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~,:";
+    if (value.size == 0) return;
+    buffer_add_byte(path, memchr(path->data, '?', path->size) ? '&' : '?');
+    buffer_add_text(path, name);
+    buffer_add_byte(path, '=');
+    for (size_t i = 0; i < value.size; i++) {
+        unsigned char byte = (unsigned char)value.data[i];
+        if (byte && strchr(plain, byte))
+            buffer_add_byte(path, (char)byte);
+        else
+            buffer_add_format(path, "%%%02X", byte);
+    }
+}
+
 /* --- metadata --------------------------------------------------------------------------------- */
 
 static enum status read_shape(struct json_reader *reader, struct arena *arena,

@@ -39,6 +39,10 @@ enum status remote_fail(const struct client_response *response, struct error *er
 /* "/v2/models/NAME[/versions/VERSION]SUFFIX", the name percent-encoded; owned (mem_free). */
 char *remote_model_path(struct str name, struct str version, const char *suffix);
 
+/* Appends "?NAME=VALUE" to a path, or "&..." to one that has a query; nothing if the value is
+ * empty. */
+void remote_add_parameter(struct buffer *path, const char *name, struct str value);
+
 /* The model's metadata as a specification; memory from the arena. Shapes as the server tells them:
  * the first dimension is taken for the batch's if it is -1 in every input. */
 enum status remote_spec(struct remote *remote, struct str name, struct str version,

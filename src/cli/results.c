@@ -51,23 +51,6 @@ void results_close(struct results *results)
 
 /* --- asking a server -------------------------------------------------------------------------- */
 
-static void add_parameter(struct buffer *path, const char *name, struct str value)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~,:";
-    if (value.size == 0) return;
-    buffer_add_byte(path, memchr(path->data, '?', path->size) ? '&' : '?');
-    buffer_add_text(path, name);
-    buffer_add_byte(path, '=');
-    for (size_t i = 0; i < value.size; i++) {
-        unsigned char byte = (unsigned char)value.data[i];
-        if (byte && strchr(plain, byte))
-            buffer_add_byte(path, (char)byte);
-        else
-            buffer_add_format(path, "%%%02X", byte);
-    }
-}
-
 static void add_parameters(const struct config *config, const struct store_list *list,
                            struct buffer *path)
 {
@@ -84,13 +67,13 @@ static void add_parameters(const struct config *config, const struct store_list 
         {"until", config->results_until},
     };
     for (size_t i = 0; i < COUNT_OF(filters); i++)
-        add_parameter(path, filters[i].name, str_of(filters[i].value));
-    if (config->results_failed) add_parameter(path, "failed", STR("true"));
+        remote_add_parameter(path, filters[i].name, str_of(filters[i].value));
+    if (config->results_failed) remote_add_parameter(path, "failed", STR("true"));
     (void)snprintf(limit, sizeof limit, "%u", list->count_max);
-    add_parameter(path, "limit", str_of(limit));
-    if (list->ascending) add_parameter(path, "order", STR("oldest"));
-    if (!list->without_payloads) add_parameter(path, "payload", STR("true"));
-    add_parameter(path, "cursor", list->cursor);
+    remote_add_parameter(path, "limit", str_of(limit));
+    if (list->ascending) remote_add_parameter(path, "order", STR("oldest"));
+    if (!list->without_payloads) remote_add_parameter(path, "payload", STR("true"));
+    remote_add_parameter(path, "cursor", list->cursor);
 }
 
 static enum status read_records(struct json_reader *reader, struct store_list *list,
