@@ -301,12 +301,33 @@ enum status job_request_read(struct http_exchange *exchange, bool may_be_wrapped
     return STATUS_OK;
 }
 
-bool job_request_prefers_async(struct str prefer)
+static void read_wait(struct str value, struct job_preference *preference)
 {
+    uint64_t seconds;
+    if (value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"')
+        value = (struct str){value.data + 1, value.size - 2};
+    if (!value.data || !num_read_u64(value, &seconds)) return;
+    preference->waits = true;
+    preference->wait_s = (uint32_t)MIN(seconds, (uint64_t)JOB_WAIT_S_MAX);
+}
+
+struct job_preference job_preference_read(struct str prefer)
+{
+    struct job_preference preference = {0};
+    bool wait_seen = false;
     while (prefer.data) {
         struct str one = str_cut(&prefer, ',');
-        if (str_equal_ignoring_case(str_trim(str_cut(&one, ';')), STR("respond-async")))
-            return true;
+        struct str value = str_cut(&one, ';');
+        struct str name = str_trim(str_cut(&value, '='));
+        if (str_equal_ignoring_case(name, STR("respond-async"))) preference.async = true;
+        if (wait_seen || !str_equal_ignoring_case(name, STR("wait"))) continue;
+        wait_seen = true;
+        if (value.data) read_wait(str_trim(value), &preference);
     }
-    return false;
+    return preference;
+}
+
+bool job_request_prefers_async(struct str prefer)
+{
+    return job_preference_read(prefer).async;
 }

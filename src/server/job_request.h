@@ -30,6 +30,19 @@ enum status job_request_read(struct http_exchange *exchange, bool may_be_wrapped
 /* True if a `Prefer` header asks for an answer before the work is done (RFC 7240). */
 bool job_request_prefers_async(struct str prefer);
 
+enum { JOB_WAIT_S_MAX = 60 };
+
+/* What a `Prefer` header asks for (RFC 7240). */
+struct job_preference {
+    bool async;      /* respond-async */
+    bool waits;      /* wait=SECONDS: answer as the synchronous call if it is done by then */
+    uint32_t wait_s; /* at most JOB_WAIT_S_MAX: longer ones are cut to that */
+};
+
+/* As the RFC has it, what is unknown or malformed is ignored, and of repetitions the first counts.
+ */
+struct job_preference job_preference_read(struct str prefer);
+
 /* "2026-01-02T03:04:05.678Z", or seconds since 1970 with at most three decimals. False: neither. */
 bool job_time_read(struct str text, uint64_t *ret_ms) FALLIBLE;
 

@@ -10,12 +10,15 @@
 #include "protocol/oip_binary.h"
 #include "server/answer.h"
 #include "server/errand.h"
+#include "server/job_request.h"
 #include "server/routes_jobs.h"
 
 enum {
     LOOK_MS_MIN = 100, /* between looks that no bell asked for; grows to ... */
     LOOK_MS_MAX = 1000,
-    WAIT_S_MAX = 60,
+    WAIT_S_MAX = JOB_WAIT_S_MAX,
+    APPLIED_SIZE = 40,
+    LOCATION_SIZE = 64,
     HEARTBEAT_MS = 15000,
     UNSENT_MAX = 64 * 1024, /* of events; above, one is left out */
 };
@@ -36,6 +39,8 @@ struct watch {
     bool ringing; /* a ring is on its way still */
     struct loop_timer timer;
     uint64_t until_ns; /* of the long poll */
+    bool submitted;    /* the request that made the job waits, as Prefer says: */
+    uint32_t wait_s;
     uint64_t pause_ms;
     enum status status;
     struct error error;
@@ -74,20 +79,35 @@ static void watch_end(struct watch *watch)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
+/* Preference-Applied: the wait, and respond-async if that was needed as well. */
+static struct http_field applied_field(const struct watch *watch, bool async,
+                                       char text[APPLIED_SIZE])
+{
+    int size =
+        snprintf(text, APPLIED_SIZE, "%swait=%u", async ? "respond-async, " : "", watch->wait_s);
+    return (struct http_field){STR("Preference-Applied"), {text, (size_t)size}};
+}
+
 static void answer_state(struct watch *watch, int status, const struct record *record)
 {
     struct http_exchange *exchange = watch->errand.exchange;
     struct buffer *out = http_exchange_scratch(exchange);
     struct json_writer json;
+    char applied[APPLIED_SIZE], location[LOCATION_SIZE];
     json_writer_init(&json, out);
     job_json_write(record, true, &json);
     bool waits = !record_state_is_final(record->state);
-    const struct http_field fields[] = {{STR("Retry-After"), STR("1")}};
+    int size = snprintf(location, sizeof location, "/v2/jobs/%s", record->id);
+    const struct http_field fields[] = {{STR("Retry-After"), STR("1")},
+                                        {STR("Location"), {location, (size_t)size}},
+                                        applied_field(watch, true, applied)};
     struct http_response response = {
         .status = status,
         .content_type = STR("application/json"),
         .fields = fields,
-        .field_count = waits ? 1 : 0,
+        .field_count = !waits             ? 0
+                       : watch->submitted ? COUNT_OF(fields)
+                                          : 1,
         .body = buffer_view(out),
     };
     answer_response(watch->errand.thread, exchange, &response);
@@ -96,16 +116,15 @@ static void answer_state(struct watch *watch, int status, const struct record *r
 /* What the synchronous call would have answered. */
 static void answer_output(struct watch *watch, const struct record_payload *output)
 {
-    char text[24];
+    char text[24], applied[APPLIED_SIZE];
     int digits = snprintf(text, sizeof text, "%llu", (unsigned long long)output->header_size);
-    const struct http_field fields[] = {{STR(OIP_BINARY_HEADER), {text, (size_t)digits}}};
+    struct http_field fields[2];
     struct http_response response = {
-        .status = 200,
-        .content_type = output->type,
-        .fields = fields,
-        .field_count = output->header_size ? 1 : 0,
-        .body = output->bytes,
-    };
+        .status = 200, .content_type = output->type, .fields = fields, .body = output->bytes};
+    if (output->header_size > 0)
+        fields[response.field_count++] =
+            (struct http_field){STR(OIP_BINARY_HEADER), {text, (size_t)digits}};
+    if (watch->submitted) fields[response.field_count++] = applied_field(watch, false, applied);
     answer_response(watch->errand.thread, watch->errand.exchange, &response);
 }
 
@@ -366,13 +385,9 @@ static enum status read_last_event(struct watch *watch, struct error *err)
                 (int)MIN(last.size, (size_t)32), last.data);
 }
 
-static enum status watch_start(struct watch *watch, struct error *err)
+static enum status wait_from_now(struct watch *watch, uint64_t wait_ns, struct error *err)
 {
     struct server_thread *thread = watch->errand.thread;
-    uint64_t wait_ns;
-    TRY(errand_check_id(watch->id, err));
-    TRY(read_wait(watch, &wait_ns, err));
-    if (watch->kind == WATCH_EVENTS) TRY(read_last_event(watch, err));
     watch->until_ns = now_ns(watch) + wait_ns;
     watch->pause_ms = LOOK_MS_MIN;
     watch->timer.on_time = on_time;
@@ -384,6 +399,38 @@ static enum status watch_start(struct watch *watch, struct error *err)
     if (watch->listening) return STATUS_OK;
     return fail(err, STATUS_EXHAUSTED, "%d requests wait for jobs already; ask without 'wait'",
                 BELL_LISTENERS_MAX);
+}
+
+static enum status watch_start(struct watch *watch, struct error *err)
+{
+    uint64_t wait_ns;
+    TRY(errand_check_id(watch->id, err));
+    TRY(read_wait(watch, &wait_ns, err));
+    if (watch->kind == WATCH_EVENTS) TRY(read_last_event(watch, err));
+    return wait_from_now(watch, wait_ns, err);
+}
+
+static void watch_begin(struct watch *watch)
+{
+    arena_init(&watch->arena, JOB_RECORD_MAX);
+    errand_begin(&watch->errand, looked);
+    watch->errand.user.on_abort = on_gone;
+    look(watch);
+}
+
+bool jobs_wait(struct server_thread *thread, struct http_exchange *exchange, struct str id,
+               const struct job_preference *preference)
+{
+    struct error err;
+    struct watch *watch = errand_new_for_jobs(thread, exchange, sizeof *watch, &err);
+    if (!watch) return false;
+    watch->kind = WATCH_RESULT;
+    watch->id = id;
+    watch->submitted = true;
+    watch->wait_s = preference->wait_s;
+    if (wait_from_now(watch, preference->wait_s * NS_PER_S, &err) != STATUS_OK) return false;
+    watch_begin(watch);
+    return true;
 }
 
 static void handle(struct server_thread *thread, struct http_exchange *exchange,
@@ -401,10 +448,7 @@ static void handle(struct server_thread *thread, struct http_exchange *exchange,
         answer_failure(thread, exchange, &err);
         return;
     }
-    arena_init(&watch->arena, JOB_RECORD_MAX);
-    errand_begin(&watch->errand, looked);
-    watch->errand.user.on_abort = on_gone;
-    look(watch);
+    watch_begin(watch);
 }
 
 void jobs_handle_get(struct server_thread *thread, struct http_exchange *exchange,

@@ -43,7 +43,7 @@ static void answer_job_failure(struct server_thread *thread, struct http_exchang
 }
 
 static void answer_job(struct server_thread *thread, struct http_exchange *exchange, int status,
-                       const struct record *record)
+                       const struct record *record, bool preferred)
 {
     struct buffer *out = http_exchange_scratch(exchange);
     struct json_writer json;
@@ -52,6 +52,7 @@ static void answer_job(struct server_thread *thread, struct http_exchange *excha
     const struct http_field fields[] = {
         {STR("Location"), {location, (size_t)length}},
         {STR("Retry-After"), STR("1")},
+        {STR("Preference-Applied"), STR("respond-async")},
     };
     json_writer_init(&json, out);
     job_json_write(record, true, &json);
@@ -60,7 +61,7 @@ static void answer_job(struct server_thread *thread, struct http_exchange *excha
         .status = status,
         .content_type = STR("application/json"),
         .fields = fields,
-        .field_count = status == 202 ? 2
+        .field_count = status == 202 ? (preferred ? 3 : 2)
                        : waits       ? 1
                                      : 0,
         .body = buffer_view(out),
@@ -74,22 +75,41 @@ struct submit {
     struct errand errand;
     struct job_submission submission;
     struct record_payload kept;
+    struct job_preference preference;
+    char id[RECORD_ID_SIZE + 1]; /* of the job whose end is waited for */
     enum status status;
     struct error error;
 };
+
+/* True if the job's end is waited for, and answered then. */
+static bool wait_for_end(struct submit *submit, const struct record *record)
+{
+    struct errand *errand = &submit->errand;
+    struct server_thread *thread = errand->thread;
+    struct http_exchange *exchange = errand->exchange;
+    if (!submit->preference.async || !submit->preference.waits || errand->gone) return false;
+    memcpy(submit->id, record->id, sizeof submit->id);
+    return jobs_wait(thread, exchange, str_of(submit->id), &submit->preference);
+}
 
 static void submit_returned(struct errand *errand)
 {
     struct submit *submit = CONTAINER_OF(errand, struct submit, errand);
     struct job_submission *submission = &submit->submission;
     const struct record *record = submission->existing ? &submission->found : &submission->record;
+    struct exchange_user *user = NULL;
     if (submit->status != STATUS_OK)
         answer_job_failure(errand->thread, errand->exchange, &submit->error);
+    else if (wait_for_end(submit, record))
+        user = errand->exchange->user; /* the one who waits goes on with it */
     else
         answer_job(errand->thread, errand->exchange,
-                   record_state_is_final(record->state) ? 200 : 202, record);
+                   record_state_is_final(record->state) ? 200 : 202, record,
+                   submit->preference.async);
     job_submission_clear(submission);
+    struct http_exchange *exchange = errand->exchange;
     errand_end(errand);
+    if (user) exchange->user = user; /* held by it as well */
 }
 
 static void submitted(struct job_submission *submission, enum status status,
@@ -173,6 +193,7 @@ void jobs_submit(struct server_thread *thread, struct http_exchange *exchange,
         answer_failure(thread, exchange, &err);
         return;
     }
+    submit->preference = job_preference_read(http_exchange_header(exchange, HTTP_HEADER_PREFER));
     submission->jobs = thread->options->jobs;
     submission->done = submitted;
     errand_begin(&submit->errand, submit_returned);
@@ -323,7 +344,7 @@ static void change_returned(struct errand *errand)
         record.state = retried ? RECORD_PENDING : RECORD_CANCELLED;
         record.status = retried ? STATUS_OK : STATUS_CANCELLED;
         if (!retried) record.error = STR("cancelled by request");
-        answer_job(errand->thread, errand->exchange, retried ? 202 : 200, &record);
+        answer_job(errand->thread, errand->exchange, retried ? 202 : 200, &record, false);
     }
     job_change_clear(&changing->change);
     errand_end(errand);

@@ -72,6 +72,37 @@ TEST(prefer_is_a_list)
     EXPECT(!job_request_prefers_async((struct str){NULL, 0}));
 }
 
+TEST(waits_of_prefer)
+{
+    const struct {
+        struct str header;
+        struct job_preference is;
+    } cases[] = {
+        {STR("respond-async, wait=10"), {true, true, 10}},
+        {STR("WAIT = 7 ; x=1,respond-async"), {true, true, 7}},
+        {STR("respond-async,wait=\"5\""), {true, true, 5}},
+        {STR("respond-async, wait=0"), {true, true, 0}},
+        {STR("respond-async, wait=100000"), {true, true, JOB_WAIT_S_MAX}},
+        {STR("wait=3"), {false, true, 3}},
+        {STR("wait=3, respond-async, wait=9"), {true, true, 3}}, /* the first counts */
+        {STR("wait=x, respond-async, wait=9"), {true, false, 0}},
+        {STR("respond-async, wait"), {true, false, 0}},
+        {STR("respond-async, wait="), {true, false, 0}},
+        {STR("respond-async, wait=-1"), {true, false, 0}},
+        {STR("respond-async, wait=1.5"), {true, false, 0}},
+        {STR("respond-async, wait=\""), {true, false, 0}},
+        {STR("respond-async, wait=99999999999999999999999"), {true, false, 0}},
+        {STR("respond-async, waits=4, ,;,=,"), {true, false, 0}},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct job_preference is = job_preference_read(cases[i].header);
+        if (is.async != cases[i].is.async || is.waits != cases[i].is.waits ||
+            is.wait_s != cases[i].is.wait_s)
+            test_failed(__FILE__, __LINE__, "%.*s: %d %d %u", STR_ARGS(cases[i].header), is.async,
+                        is.waits, is.wait_s);
+    }
+}
+
 TEST(trace_ids_of_traceparents)
 {
     EXPECT_STR(trace_id_of(STR("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
