@@ -4,6 +4,7 @@
 
 enum {
     SWEEP_ROWS = 512, /* looked at by one sweep for expired messages */
+    SWEEP_BUSY = 128, /* rows that one sweep deleted: there are more */
     MOVE_STEP = 256,  /* messages of one step of a redrive */
     HANDLE_SIZE = UUID_SIZE,
 };
@@ -317,7 +318,7 @@ static enum status delete_expired(struct database_session *session, const char *
 
 /* A row that the sweep looks at: gone if its queue is, or its time is over. */
 static enum status sweep_row(struct sqlite_queues *queues, struct database_session *session,
-                             const struct message_row *row, struct error *err)
+                             const struct message_row *row, int *deleted_count, struct error *err)
 {
     struct queue_entry *entry;
     struct error missing;
@@ -327,20 +328,23 @@ static enum status sweep_row(struct sqlite_queues *queues, struct database_sessi
         list_init(&nobody.changed);
         TRY(message_delete(queues, session, &nobody, row, err));
         list_remove(&nobody.changed);
+        (*deleted_count)++;
         return row->ordered ? group_refresh(session, &nobody, row->group, err) : STATUS_OK;
     }
     if (status != STATUS_OK) return fail_again(err, &missing);
     if (!message_is_expired(entry, row->sent_ms, session->now_ms)) return STATUS_OK;
     TRY(message_delete(queues, session, entry, row, err));
+    (*deleted_count)++;
     return row->ordered ? group_refresh(session, entry, row->group, err) : STATUS_OK;
 }
 
 /* Goes through all messages again and again, a few rows at a time. */
 static enum status sweep(struct sqlite_queues *queues, struct database_session *session,
-                         struct error *err)
+                         bool *ret_more, struct error *err)
 {
     struct sqlite_statement *statement;
     bool found = true;
+    int deleted_count = 0;
     for (int i = 0; i < SWEEP_ROWS; i++) {
         TRY(sqlite_prepare(session,
                            "SELECT " MESSAGE_COLUMNS " FROM message WHERE sequence > ? ORDER BY "
@@ -353,8 +357,9 @@ static enum status sweep(struct sqlite_queues *queues, struct database_session *
         if (!found) return STATUS_OK;
         struct message_row row;
         message_row_read(at, &row);
-        TRY(sweep_row(queues, session, &row, err));
+        TRY(sweep_row(queues, session, &row, &deleted_count, err));
     }
+    *ret_more |= deleted_count >= SWEEP_BUSY;
     return STATUS_OK;
 }
 
@@ -382,5 +387,5 @@ enum status sqlite_maintain(struct queue_store *base, struct database_session *s
                        "DELETE FROM message_move WHERE handle IN (SELECT handle FROM message_move "
                        "WHERE state <> 'RUNNING' AND started_ms + 1209600000 <= ? LIMIT ?)",
                        work_max, ret_more, err));
-    return sweep(queues, session, err);
+    return sweep(queues, session, ret_more, err);
 }
