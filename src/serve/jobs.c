@@ -346,7 +346,13 @@ void jobs_scan(struct repository *repository, const struct repository_job *scan)
     for (size_t i = 0; i < names.count; i++) {
         if (!wants_load(repository, names.items[i])) continue;
         pthread_mutex_lock(&repository->mutex);
+        if (scan->starts) entries_add(repository, names.items[i])->wanted = true;
         add_job(repository, REPOSITORY_LOAD, names.items[i], scan->starts);
+        pthread_mutex_unlock(&repository->mutex);
+    }
+    if (scan->starts) {
+        pthread_mutex_lock(&repository->mutex);
+        entries_publish(repository); /* who asks for one meanwhile is told that it is not ready */
         pthread_mutex_unlock(&repository->mutex);
     }
     if (complete) unload_missing(repository, &names);

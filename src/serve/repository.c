@@ -189,8 +189,10 @@ static void add_start_jobs(struct repository *repository, const struct serve_opt
     for (size_t i = 0; i < options->startup_count; i++) {
         struct repository_job *job = repository_job_new(REPOSITORY_LOAD, options->startup[i]);
         job->starts = true;
+        entries_add(repository, job->name)->wanted = true;
         repository_add_job(repository, job);
     }
+    entries_publish(repository);
 }
 
 static enum status check_paths(const struct serve_options *options, struct error *err)

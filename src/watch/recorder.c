@@ -254,10 +254,12 @@ static enum status prune_step(struct recorder *recorder, struct store *store, bo
     return STATUS_OK;
 }
 
-/* A loan is not to last much longer than it was meant to. */
-static uint64_t prune_pause_ns(const struct recorder_options *options)
+/* A loan is not to last much longer than it was meant to, nor a store to be full. */
+static uint64_t prune_pause_ns(const struct recorder *recorder)
 {
+    const struct recorder_options *options = &recorder->options;
     uint64_t pause_ns = options->prune_ns ? options->prune_ns : PRUNE_MS * NS_PER_MS;
+    if (recorder->store_full) pause_ns = MIN(pause_ns, PRUNE_FULL_MS * NS_PER_MS);
     if (options->loan_ns == 0) return pause_ns;
     return MIN(pause_ns, MAX(options->loan_ns, PRUNE_MS_MIN * NS_PER_MS));
 }
@@ -266,10 +268,8 @@ static void prune(struct recorder *recorder)
 {
     struct error err;
     struct store *store = recorder->options.store(recorder->options.context);
-    uint64_t every_ns = prune_pause_ns(&recorder->options);
     uint64_t now_ns = clock_monotonic_ns();
-    if (recorder->store_full) every_ns = MIN(every_ns, PRUNE_FULL_MS * NS_PER_MS);
-    if (!store || now_ns - recorder->pruned_ns < every_ns) return;
+    if (!store || now_ns - recorder->pruned_ns < prune_pause_ns(recorder)) return;
     recorder->pruned_ns = now_ns;
     bool more = true;
     while (more && !atomic_load(&recorder->ending)) {
@@ -295,10 +295,9 @@ static bool something_waits(struct recorder *recorder)
 /* Until something is recorded, or it is time to prune. */
 static void sleep_until_woken(struct recorder *recorder)
 {
-    uint64_t every_ns = prune_pause_ns(&recorder->options);
     atomic_store(&recorder->asleep, true);
     if (!something_waits(recorder) && !atomic_load(&recorder->ending))
-        pause_for(recorder, every_ns);
+        pause_for(recorder, prune_pause_ns(recorder));
     atomic_store(&recorder->asleep, false);
 }
 

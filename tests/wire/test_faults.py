@@ -400,6 +400,19 @@ def test_check_survives_a_file_that_crashes_its_engine(tmp_path, kind):
     assert "FAIL  load" in done.stdout and reason in done.stdout
 
 
+@pytest.mark.parametrize("options", [{}, {"model_control_mode": "explicit", "model_load": "slow"}])
+def test_a_model_that_is_still_loading_is_no_unknown_model(tmp_path, options):
+    """A 400 would make clients give up what they need only send again."""
+    root = echo_repository(tmp_path, {"slow": "input x FP32 [1]\noutput y x\nload_delay_us 3000000"})
+    with Server([root], ready=False, **options) as server:
+        server.wait_until(lambda: server.infer("slow", ONE).status != 400, "the repository was read")
+        reply = server.infer("slow", ONE)
+        assert reply.status == 503 and "no available versions" in reply.error(), reply.body
+        assert int(reply.headers["Retry-After"]) > 0
+        assert server.infer("nobody", ONE).status == 400
+        server.wait_until(lambda: server.infer("slow", ONE).status == 200, "the model is loaded")
+
+
 def test_a_trial_keeps_a_crash_out_of_the_server(tmp_path):
     root = echo_repository(tmp_path, {"bad": "input x FP32 [1]\noutput y x\ncrash_load 1",
                                       "good": "input x FP32 [1]\noutput y x",
