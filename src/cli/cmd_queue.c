@@ -167,19 +167,28 @@ static enum status read_attribute(struct work *work, struct json_reader *reader,
     return find_text(work, value, STR("deadLetterTargetArn"), &queue->dead_letter, err);
 }
 
+/* Puts the reader before the value of that member of an answer; false if it has none. */
+static enum status find_member(struct work *work, struct str answer, struct str name,
+                               struct json_reader *reader, bool *ret_found, struct error *err)
+{
+    json_reader_init(reader, answer, &work->arena);
+    TRY(json_open_object(reader, err));
+    for (;;) {
+        struct str key;
+        TRY(json_next_member(reader, &key, ret_found, err));
+        if (!*ret_found || str_equal(key, name)) return STATUS_OK;
+        TRY(json_skip(reader, err));
+    }
+}
+
 static enum status read_attributes(struct work *work, struct str answer, struct queue *queue,
                                    struct error *err)
 {
     struct json_reader reader;
     struct str key;
     bool more;
-    json_reader_init(&reader, answer, &work->arena);
-    TRY(json_open_object(&reader, err));
-    do {
-        TRY(json_next_member(&reader, &key, &more, err));
-        if (!more) return STATUS_OK;
-        if (!str_equal(key, STR("Attributes"))) TRY(json_skip(&reader, err));
-    } while (!str_equal(key, STR("Attributes")));
+    TRY(find_member(work, answer, STR("Attributes"), &reader, &more, err));
+    if (!more) return STATUS_OK;
     TRY(json_open_object(&reader, err));
     for (;;) {
         TRY(json_next_member(&reader, &key, &more, err));
@@ -267,16 +276,11 @@ static enum status add_urls(struct work *work, struct str answer, struct table *
                             struct error *err)
 {
     struct json_reader reader;
-    struct str key, url;
+    struct str url;
     struct queue queue;
     bool more;
-    json_reader_init(&reader, answer, &work->arena);
-    TRY(json_open_object(&reader, err));
-    do {
-        TRY(json_next_member(&reader, &key, &more, err));
-        if (!more) return STATUS_OK;
-        if (!str_equal(key, STR("QueueUrls"))) TRY(json_skip(&reader, err));
-    } while (!str_equal(key, STR("QueueUrls")));
+    TRY(find_member(work, answer, STR("QueueUrls"), &reader, &more, err));
+    if (!more) return STATUS_OK;
     TRY(json_open_array(&reader, err));
     for (;;) {
         TRY(json_next_element(&reader, &more, err));
