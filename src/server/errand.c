@@ -37,8 +37,7 @@ void *errand_new_for_jobs(struct server_thread *thread, struct http_exchange *ex
                           struct error *err)
 {
     void *errand = errand_new(thread, exchange, size, err);
-    if (!errand || (thread->options->jobs && jobs_are_ready(thread->options->jobs)))
-        return errand;
+    if (!errand || (thread->options->jobs && jobs_are_ready(thread->options->jobs))) return errand;
     fail(err, STATUS_UNAVAILABLE, "the jobs' queues are being opened; try again");
     return NULL;
 }

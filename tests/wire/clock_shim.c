@@ -1,6 +1,7 @@
 /*
- * A wall clock that a test sets: preloaded, it adds what the file CLOCK_SHIM_FILE says (seconds, an int64_t in the machine's
- * order, changed while the program runs) to the system's. The monotonic clock is left alone, as setting a clock does.
+ * A wall clock that a test sets: preloaded, it adds what the file CLOCK_SHIM_FILE says (seconds, an
+ * int64_t in the machine's order, changed while the program runs) to the system's. The monotonic
+ * clock is left alone, as setting a clock does.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -28,7 +29,8 @@ __attribute__((constructor)) static void begin(void)
 int clock_gettime(clockid_t id, struct timespec *now)
 {
     int result = (int)syscall(SYS_clock_gettime, id, now);
-    if (result == 0 && offset && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) now->tv_sec += *offset;
+    if (result == 0 && offset && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+        now->tv_sec += *offset;
     return result;
 }
 
