@@ -9,7 +9,12 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { TIMEOUT_MS = 10000, REPLY_SIZE_MAX = 64 * 1024 };
+enum {
+    TIMEOUT_MS = 10000,
+    REPLY_SIZE_MAX = 64 * 1024,
+    KEPT_SIZE_MAX = 1024 * 1024, /* of a buffer that is kept between requests */
+    CONNECTION_AGE_S = 20,       /* idle; services close theirs after this or later */
+};
 
 /* Plain functions, not the header's macros around them. */
 #undef curl_easy_setopt
@@ -37,10 +42,19 @@ static const struct library_function functions[] = {CURL_FUNCTIONS(ROW)};
 struct client_web {
     CURL *curl;
     char message[CURL_ERROR_SIZE];
-    bool private_is_allowed;
-    bool refused; /* an address was */
+    const struct client_web_request *request; /* the present one */
+    bool refused;                             /* an address was */
+    bool sink_ended;                          /* the sink wants no more */
+    bool keeps_reply;
     size_t received;
     size_t reply_size_max;
+    struct buffer head; /* "name: value" of the answer, as offsets in `places` say */
+    struct buffer body;
+    struct place {
+        size_t name, name_size, value, value_size;
+    } places[CLIENT_WEB_REPLY_FIELDS_MAX];
+    size_t place_count;
+    struct client_web_field fields[CLIENT_WEB_REPLY_FIELDS_MAX];
 };
 
 /* --- addresses -------------------------------------------------------------------------------- */
@@ -110,18 +124,73 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose UNUSED,
                                  struct curl_sockaddr *address)
 {
     struct client_web *web = context;
-    if (!web->private_is_allowed && !client_web_is_public(&address->addr)) {
+    if (!web->request->private_is_allowed && !client_web_is_public(&address->addr)) {
         web->refused = true;
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static size_t forget(char *data UNUSED, size_t size, size_t count, void *context)
+static bool is_whole_or_part(struct client_web *web)
+{
+    long status = 0;
+    return lib.curl_easy_getinfo(web->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+           (status == 200 || status == 206);
+}
+
+static size_t take_body(char *data, size_t size, size_t count, void *context)
 {
     struct client_web *web = context;
-    web->received += size * count;
-    return web->received > web->reply_size_max ? 0 : size * count;
+    struct str bytes = {data, size * count};
+    web->received += bytes.size;
+    if (web->received > web->reply_size_max) return 0;
+    if (web->request->sink && is_whole_or_part(web)) {
+        web->sink_ended = !web->request->sink(web->request->sink_context, bytes);
+        return web->sink_ended ? 0 : bytes.size;
+    }
+    if (web->keeps_reply) buffer_add(&web->body, bytes);
+    return buffer_failed(&web->body) ? 0 : bytes.size;
+}
+
+static struct str without_line_end(struct str line)
+{
+    while (line.size > 0 && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
+        line.size--;
+    return line;
+}
+
+static void note_field(struct client_web *web, struct str line)
+{
+    size_t colon = str_find(line, ':'), start = web->head.size;
+    if (colon == SIZE_MAX || web->place_count == CLIENT_WEB_REPLY_FIELDS_MAX) return;
+    struct str name = str_trim((struct str){line.data, colon});
+    struct str value = str_trim(str_from(line, colon + 1));
+    buffer_add(&web->head, name);
+    buffer_add(&web->head, value);
+    web->places[web->place_count++] =
+        (struct place){start, name.size, start + name.size, value.size};
+}
+
+/* A status line begins an answer: what an interim one (100) had in its head is not the answer's. */
+static size_t take_head(char *data, size_t size, size_t count, void *context)
+{
+    struct client_web *web = context;
+    struct str line = without_line_end((struct str){data, size * count});
+    if (!web->keeps_reply) return size * count;
+    if (str_starts_with(line, STR("HTTP/"))) {
+        web->place_count = 0;
+        buffer_reset(&web->head);
+    } else {
+        note_field(web, line);
+    }
+    return buffer_failed(&web->head) ? 0 : size * count;
+}
+
+static int look_at_stop(void *context, curl_off_t a UNUSED, curl_off_t b UNUSED,
+                        curl_off_t c UNUSED, curl_off_t d UNUSED)
+{
+    const struct client_web *web = context;
+    return web->request->stop && atomic_load(web->request->stop);
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -139,6 +208,8 @@ enum status client_web_new(struct client_web **ret_web, struct error *err)
     if (!curl) return fail(err, STATUS_EXHAUSTED, "no memory for a client of the web");
     struct client_web *web = MEM_NEW(struct client_web);
     web->curl = curl;
+    buffer_init(&web->head, CLIENT_WEB_REPLY_HEAD_MAX);
+    buffer_init(&web->body, 0);
     *ret_web = web;
     return STATUS_OK;
 }
@@ -147,6 +218,8 @@ void client_web_free(struct client_web *web)
 {
     if (!web) return;
     lib.curl_easy_cleanup(web->curl);
+    buffer_clear(&web->head);
+    buffer_clear(&web->body);
     mem_free(web);
 }
 
@@ -166,9 +239,30 @@ static bool set_limits(CURL *curl, const struct client_web_request *request)
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_TIMEOUT_MS, (long)MAX(timeout_ms, UINT64_C(1)));
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)MAX(timeout_ms / 2, UINT64_C(1)));
-    /* A connection that is kept was checked for the request before: each gets its own. */
-    SET(CURLOPT_FORBID_REUSE, 1L);
+    uint64_t connect_ms =
+        request->connect_timeout_ns ? request->connect_timeout_ns / NS_PER_MS : timeout_ms / 2;
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)MAX(MIN(connect_ms, timeout_ms), UINT64_C(1)));
+    /* A connection that is kept was checked for the request before: else each gets its own. */
+    SET(CURLOPT_FORBID_REUSE, request->keeps_connection ? 0L : 1L);
+    SET(CURLOPT_FRESH_CONNECT, request->keeps_connection ? 0L : 1L);
+    SET(CURLOPT_MAXAGE_CONN, (long)CONNECTION_AGE_S);
+    return !failed;
+}
+
+static bool set_method(CURL *curl, const struct client_web_request *request)
+{
+    const char *method = request->method ? request->method : "POST";
+    bool failed = false;
+    if (strcmp(method, "HEAD") == 0) {
+        SET(CURLOPT_NOBODY, 1L);
+        return !failed;
+    }
+    if (request->body.data || strcmp(method, "POST") == 0) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
+        SET(CURLOPT_POSTFIELDS, request->body.data ? request->body.data : "");
+    }
+    SET(CURLOPT_CUSTOMREQUEST, method);
     return !failed;
 }
 
@@ -178,16 +272,19 @@ static bool set_request(struct client_web *web, const struct client_web_request 
     CURL *curl = web->curl;
     bool failed = false;
     SET(CURLOPT_URL, request->url);
-    SET(CURLOPT_POST, 1L);
-    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
-    SET(CURLOPT_POSTFIELDS, request->body.data);
+    SET(CURLOPT_PATH_AS_IS, 1L); /* signatures are over the path as it is */
     SET(CURLOPT_HTTPHEADER, fields);
     SET(CURLOPT_ERRORBUFFER, web->message);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, web);
-    SET(CURLOPT_WRITEFUNCTION, forget);
+    SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_WRITEDATA, web);
-    return !failed;
+    SET(CURLOPT_HEADERFUNCTION, take_head);
+    SET(CURLOPT_HEADERDATA, web);
+    SET(CURLOPT_XFERINFOFUNCTION, look_at_stop);
+    SET(CURLOPT_XFERINFODATA, web);
+    SET(CURLOPT_NOPROGRESS, request->stop ? 0L : 1L);
+    return !failed && set_method(curl, request);
 }
 
 static bool list_fields(const struct client_web_request *request, struct curl_slist **list)
@@ -211,24 +308,42 @@ static enum status explain(const struct client_web *web, CURLcode code, struct e
     if (web->received > web->reply_size_max)
         return fail(err, STATUS_UNAVAILABLE, "its answer is longer than %zu bytes",
                     web->reply_size_max);
+    if (buffer_failed(&web->head))
+        return fail(err, STATUS_UNAVAILABLE, "its answer's head is longer than %d bytes",
+                    CLIENT_WEB_REPLY_HEAD_MAX);
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return fail(err, STATUS_CANCELLED, "the request was given up");
+    if (web->sink_ended) return fail(err, STATUS_UNAVAILABLE, "its answer could not be kept");
     enum status status =
         code == CURLE_OPERATION_TIMEDOUT ? STATUS_DEADLINE_EXCEEDED : STATUS_UNAVAILABLE;
     return fail(err, status, "%s", *web->message ? web->message : lib.curl_easy_strerror(code));
 }
 
-enum status client_web_post(struct client_web *web, const struct client_web_request *request,
-                            int *ret_status, struct error *err)
+static void prepare(struct client_web *web, const struct client_web_request *request,
+                    bool keeps_reply)
+{
+    assert(!request->keeps_connection || request->private_is_allowed);
+    web->request = request;
+    web->refused = web->sink_ended = false;
+    web->keeps_reply = keeps_reply;
+    web->received = 0;
+    web->reply_size_max = request->reply_size_max ? request->reply_size_max : REPLY_SIZE_MAX;
+    web->place_count = 0;
+    buffer_reset(&web->head);
+    if (web->body.capacity > KEPT_SIZE_MAX) buffer_clear(&web->body);
+    buffer_reset(&web->body);
+    web->body.ceiling = web->reply_size_max;
+    *web->message = '\0';
+    lib.curl_easy_reset(web->curl);
+}
+
+static enum status perform(struct client_web *web, const struct client_web_request *request,
+                           int *ret_status, struct error *err)
 {
     struct curl_slist *fields;
     long status = 0;
     if (!list_fields(request, &fields))
         return fail(err, STATUS_EXHAUSTED, "no memory for a request");
-    web->private_is_allowed = request->private_is_allowed;
-    web->refused = false;
-    web->received = 0;
-    web->reply_size_max = request->reply_size_max ? request->reply_size_max : REPLY_SIZE_MAX;
-    *web->message = '\0';
-    lib.curl_easy_reset(web->curl);
     CURLcode code = CURLE_FAILED_INIT;
     if (set_limits(web->curl, request) && set_request(web, request, fields))
         code = lib.curl_easy_perform(web->curl);
@@ -237,4 +352,35 @@ enum status client_web_post(struct client_web *web, const struct client_web_requ
     if (code != CURLE_OK) return explain(web, code, err);
     *ret_status = (int)status;
     return STATUS_OK;
+}
+
+enum status client_web_post(struct client_web *web, const struct client_web_request *request,
+                            int *ret_status, struct error *err)
+{
+    prepare(web, request, false);
+    return perform(web, request, ret_status, err);
+}
+
+enum status client_web_call(struct client_web *web, const struct client_web_request *request,
+                            struct client_web_reply *ret_reply, struct error *err)
+{
+    int status;
+    prepare(web, request, true);
+    TRY(perform(web, request, &status, err));
+    const char *head = buffer_view(&web->head).data;
+    for (size_t i = 0; i < web->place_count; i++) {
+        const struct place *place = &web->places[i];
+        web->fields[i] = (struct client_web_field){{head + place->name, place->name_size},
+                                                   {head + place->value, place->value_size}};
+    }
+    *ret_reply =
+        (struct client_web_reply){status, web->fields, web->place_count, buffer_view(&web->body)};
+    return STATUS_OK;
+}
+
+struct str client_web_reply_field(const struct client_web_reply *reply, struct str name)
+{
+    for (size_t i = 0; i < reply->field_count; i++)
+        if (str_equal_ignoring_case(reply->fields[i].name, name)) return reply->fields[i].value;
+    return (struct str){NULL, 0};
 }
