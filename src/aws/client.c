@@ -449,6 +449,7 @@ enum status aws_json_call(struct aws_client *client, const struct aws_json_reque
         .body = request->body,
         .timeout_ns = request->timeout_ns,
         .attempt_timeout_ns = request->attempt_timeout_ns,
+        .reply_size_max = request->reply_size_max,
         .json = true,
         .stop = request->stop,
     };

@@ -82,6 +82,7 @@ struct aws_json_request {
     struct str body;
     uint64_t timeout_ns; /* as above, and those below */
     uint64_t attempt_timeout_ns;
+    size_t reply_size_max;
     const _Atomic bool *stop;
 };
 

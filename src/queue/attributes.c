@@ -1,7 +1,8 @@
-/* Attributes to bytes and back. */
+/* Attributes to bytes and back, and to a digest. */
 #include "queue/attributes.h"
 
 #include "base/error.h"
+#include "base/mem.h"
 
 static void add_u16(struct buffer *out, size_t value)
 {
@@ -77,4 +78,30 @@ enum status attributes_read(struct str blob, struct arena *arena,
     *ret_count = count;
     *ret_trace_header = trace;
     return STATUS_OK;
+}
+
+bool attribute_is_binary(struct str type)
+{
+    struct str binary = STR("Binary");
+    return str_starts_with(type, binary) &&
+           (type.size == binary.size || type.data[binary.size] == '.');
+}
+
+bool attributes_md5(const struct queue_attribute *attributes, size_t count,
+                    char ret_text[MD5_HEX_SIZE])
+{
+    struct buffer bytes CLEANUP(buffer_clear);
+    buffer_init(&bytes, 2 * QUEUE_MESSAGE_SIZE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const struct str parts[] = {attributes[i].name, attributes[i].type, attributes[i].value};
+        for (size_t part = 0; part < COUNT_OF(parts); part++) {
+            if (part == 2) buffer_add_byte(&bytes, attribute_is_binary(parts[1]) ? 2 : 1);
+            uint32_t size = (uint32_t)parts[part].size;
+            const char length[] = {(char)(size >> 24), (char)(size >> 16), (char)(size >> 8),
+                                   (char)size};
+            buffer_add(&bytes, (struct str){length, sizeof length});
+            buffer_add(&bytes, parts[part]);
+        }
+    }
+    return !buffer_failed(&bytes) && md5_hex(buffer_view(&bytes), ret_text);
 }

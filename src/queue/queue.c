@@ -31,7 +31,7 @@ struct queue_front {
     uint64_t maintain_at_ns;
     struct database_task maintain_task;
     struct queue_store *queues;
-    pthread_t thread;
+    pthread_t thread; /* only before a database */
     struct tally tally;
 };
 
@@ -47,6 +47,8 @@ static void unlock(struct queue_front *front)
     (void)pthread_mutex_unlock(&front->mutex);
 }
 
+static void count_call(const struct queue_call *call);
+
 /* --- the end of a call -------------------------------------------------------------------------
  */
 
@@ -58,6 +60,13 @@ static void finish(struct queue_call *call, enum status status, const struct err
     front->active--;
     if (front->ending) (void)pthread_cond_broadcast(&front->changed);
     unlock(front);
+}
+
+void queue_store_finish(struct queue_call *call, enum status status, const struct error *err)
+{
+    assert(!call->queues->database);
+    if (status == STATUS_OK) count_call(call);
+    finish(call, status, err);
 }
 
 static struct queue_call *call_of(struct list *link)
@@ -299,11 +308,41 @@ static bool only_reads(enum queue_operation operation)
            operation == QUEUE_MOVE_LIST;
 }
 
+/* What a kind of queue may be unable to do. */
+static const char *const operation_texts[] = {
+    [QUEUE_CREATE] = "be created",
+    [QUEUE_DELETE] = "be deleted",
+    [QUEUE_DESCRIBE] = "be described",
+    [QUEUE_CONFIGURE] = "be configured",
+    [QUEUE_TAG] = "have their tags replaced",
+    [QUEUE_LIST] = "be listed",
+    [QUEUE_SEND] = "take messages",
+    [QUEUE_LEASE] = "lease messages",
+    [QUEUE_EXTEND] = "extend leases",
+    [QUEUE_ACK] = "delete messages",
+    [QUEUE_NACK] = "take messages back",
+    [QUEUE_BURY] = "move a message to the dead-letter queue at once",
+    [QUEUE_CANCEL] = "delete a message by its id",
+    [QUEUE_DEPTH] = "tell how many messages they hold",
+    [QUEUE_PURGE] = "be purged",
+    [QUEUE_MOVE_START] = "start a redrive",
+    [QUEUE_MOVE_LIST] = "list redrives",
+    [QUEUE_MOVE_CANCEL] = "cancel a redrive",
+};
+
+bool queue_store_can(const struct queue_store *queues, enum queue_operation operation)
+{
+    return !(queues->ops->missing >> operation & 1);
+}
+
 enum status queue_call_prepare(struct queue_store *queues, struct queue_call *call,
                                struct error *err)
 {
     struct queue_front *front = queues->front;
     TRY(rules_check(call, err));
+    if (!queue_store_can(queues, call->operation))
+        return fail(err, STATUS_UNIMPLEMENTED, "queues of the kind '%s' cannot %s",
+                    queues->ops->name, operation_texts[call->operation]);
     lock(front);
     bool ending = front->ending;
     front->active += !ending;
@@ -324,7 +363,8 @@ enum status queue_call_prepare(struct queue_store *queues, struct queue_call *ca
 enum status queue_submit(struct queue_store *queues, struct queue_call *call, struct error *err)
 {
     TRY(queue_call_prepare(queues, call, err));
-    enum status status = database_submit(queues->database, &call->task, err);
+    enum status status = queues->database ? database_submit(queues->database, &call->task, err)
+                                          : queues->ops->submit(queues, call, err);
     if (status == STATUS_OK) return STATUS_OK;
     lock(queues->front);
     queues->front->active--;
@@ -530,6 +570,7 @@ void queue_store_init(struct queue_store *queues, const struct queue_ops *ops,
     (void)pthread_cond_init(&front->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     (void)pthread_mutex_init(&front->mutex, NULL);
+    if (!database) return; /* long polls and housekeeping are somebody else's */
     int problem = pthread_create(&front->thread, NULL, front_run, front);
     assert(problem == 0); /* at the start: there is nothing to serve without it */
 }
@@ -543,7 +584,8 @@ void queue_store_free(struct queue_store *queues)
     front->ending = true;
     (void)pthread_cond_broadcast(&front->changed);
     unlock(front);
-    (void)pthread_join(front->thread, NULL);
+    if (queues->database) (void)pthread_join(front->thread, NULL);
+    assert(front->active == 0);
     (void)pthread_cond_destroy(&front->changed);
     (void)pthread_mutex_destroy(&front->mutex);
     tally_clear(&front->tally);

@@ -1,10 +1,10 @@
 /*
  * Durable queues with the semantics of SQS: standard and FIFO, visibility time-outs, delays,
- * deduplication, dead-letter queues, long polling. One interface over three kinds of storage:
- * SQLite's file, SQLite without a file (sqlite_memory_new), PostgreSQL.
+ * deduplication, dead-letter queues, long polling. One interface over three kinds of storage
+ * (SQLite's file, SQLite without a file by sqlite_memory_new, PostgreSQL), and over SQS itself.
  *
- *   struct queue_store  all the queues of one database (queue_sqlite.h, queue_postgres.h make one;
- *                       only app names those)
+ *   struct queue_store  all the queues of one database, or of one region of AWS (queue_sqlite.h,
+ *                       queue_postgres.h, queue_sqs.h make one; only app names those)
  *   struct queue_call   one operation on its way: what is asked, what came of it
  *
  *   call->operation = QUEUE_SEND;
@@ -14,7 +14,7 @@
  *   TRY(queue_submit(queues, call, err));            // any thread, does not block
  *
  * Semantics, the same for every kind (tests/conform/queue holds each to them; the reference is what
- * AWS does):
+ * AWS does; what SQS lets nobody do is listed in queue_sqs.h):
  *
  *   standard  a waiting message is leased in order of (priority, arrival), at least once. It is
  *             hidden for the visibility time-out of its receive, then comes back, its receive count
@@ -286,7 +286,7 @@ struct queue_call {
     uint64_t deadline_ns; /* of a long poll, monotonic; 0: none */
     uint64_t look_ns;     /* when a waiting long poll looks again by itself */
     uint64_t wakes;       /* the front's count when the queue was looked at */
-    bool cancelled;
+    _Atomic bool cancelled;
 };
 
 /* --- the room's functions ----------------------------------------------------------------------
@@ -312,6 +312,9 @@ void queue_call_chain(struct queue_call *call, struct database_task *task);
  */
 enum status queue_call_prepare(struct queue_store *queues, struct queue_call *call,
                                struct error *err) FALLIBLE;
+
+/* False: this kind has no such operation, and refuses it with UNIMPLEMENTED. */
+bool queue_store_can(const struct queue_store *queues, enum queue_operation operation);
 
 /* The database whose transactions a call can share; NULL if this kind has none. */
 struct database *queue_store_database(struct queue_store *queues);
@@ -349,6 +352,13 @@ struct tally *queue_store_tally(struct queue_store *queues);
  */
 struct queue_ops {
     const char *name;
+    uint32_t missing; /* bits 1u << enum queue_operation that it does not have */
+    /*
+     * Kinds without a database have this, `ending` and `close`, and nothing of the rest: takes a
+     * call whose arguments are checked, and ends it by queue_store_finish, on any thread. Long
+     * polls are theirs; they look at call->cancelled (under no lock: it only becomes true).
+     */
+    enum status (*submit)(struct queue_store *queues, struct queue_call *call, struct error *err);
     enum status (*run)(struct queue_store *queues, struct database_session *session,
                        struct queue_call *call, struct error *err);
     /*
@@ -360,7 +370,8 @@ struct queue_ops {
     /* When the next hidden message of this queue becomes visible: ms, UINT64_MAX for never. */
     enum status (*next_due)(struct queue_store *queues, struct database_session *session,
                             struct str queue, uint64_t *ret_due_ms, struct error *err);
-    /* Before anything else ends: nothing calls queue_store_wake any more. May be NULL. */
+    /* Before anything else ends: nothing calls queue_store_wake any more. May be NULL. Without a
+     * database: no call is on its way any more when it returns. */
     void (*ending)(struct queue_store *queues);
     void (*close)(struct queue_store *queues); /* frees the implementation's struct */
 };
@@ -369,13 +380,16 @@ struct queue_ops {
 struct queue_front;
 struct queue_store {
     const struct queue_ops *ops;
-    struct database *database; /* borrowed, outlives the queues */
+    struct database *database; /* borrowed, outlives the queues; NULL: none */
     struct queue_front *front; /* long polls and housekeeping: queue.c */
 };
 
-/* Borrows the database. Housekeeping runs on a thread of its own. */
+/* Borrows the database, and housekeeping runs on a thread of its own; NULL for kinds without. */
 void queue_store_init(struct queue_store *queues, const struct queue_ops *ops,
                       struct database *database);
+
+/* For kinds without a database: counts what was done, and calls `done`. */
+void queue_store_finish(struct queue_call *call, enum status status, const struct error *err);
 
 /* A message may be leasable in this queue ("" = in any): wakes its long polls. Any thread. */
 void queue_store_wake(struct queue_store *queues, struct str queue);

@@ -2,6 +2,7 @@
 #include "server/sqs_message.h"
 
 #include "base/mem.h"
+#include "queue/attributes.h"
 
 enum { TRACE_HEADER_MAX = 1024 };
 
@@ -93,11 +94,6 @@ static bool is_type(struct str type, struct str base)
     return str_starts_with(type, base) && (type.size == base.size || type.data[base.size] == '.');
 }
 
-bool sqs_type_is_binary(struct str type)
-{
-    return is_type(type, STR("Binary"));
-}
-
 static bool starts_ignoring_case(struct str text, struct str prefix)
 {
     return text.size >= prefix.size &&
@@ -142,7 +138,8 @@ static enum status check_type(struct str type, struct sqs_failure *failure)
         return SQS_FAIL(failure, INVALID_PARAMETER,
                         "Message (user) attribute types must be shorter than %d Bytes",
                         QUEUE_ATTRIBUTE_NAME_MAX);
-    if (!is_type(type, STR("String")) && !is_type(type, STR("Number")) && !sqs_type_is_binary(type))
+    if (!is_type(type, STR("String")) && !is_type(type, STR("Number")) &&
+        !attribute_is_binary(type))
         return SQS_FAIL(failure, INVALID_PARAMETER,
                         "Type for parameter MessageAttributes.Attribute_name.DataType must be "
                         "prefixed with \"String\", \"Binary\", or \"Number\", but was: %.*s",
@@ -161,7 +158,7 @@ static enum status check_value(const struct queue_attribute *attribute, struct s
                         "'%.*s'.",
                         STR_ARGS(name), STR_ARGS(base));
     }
-    if (sqs_type_is_binary(type)) return STATUS_OK;
+    if (attribute_is_binary(type)) return STATUS_OK;
     if (is_type(type, STR("Number")) && !is_number(attribute->value))
         return SQS_FAIL(failure, INVALID_PARAMETER,
                         "Can't cast the value of message (user) attribute '%.*s' to a number.",
@@ -226,25 +223,6 @@ static enum status check_system_attributes(const struct sqs_attributes *attribut
         *ret_trace_header = attribute->value;
     }
     return STATUS_OK;
-}
-
-bool sqs_attributes_md5(const struct queue_attribute *attributes, size_t count,
-                        char ret_text[MD5_HEX_SIZE])
-{
-    struct buffer bytes CLEANUP(buffer_clear);
-    buffer_init(&bytes, 2 * QUEUE_MESSAGE_SIZE_MAX);
-    for (size_t i = 0; i < count; i++) {
-        const struct str parts[] = {attributes[i].name, attributes[i].type, attributes[i].value};
-        for (size_t part = 0; part < COUNT_OF(parts); part++) {
-            if (part == 2) buffer_add_byte(&bytes, sqs_type_is_binary(parts[1]) ? 2 : 1);
-            uint32_t size = (uint32_t)parts[part].size;
-            const char length[] = {(char)(size >> 24), (char)(size >> 16), (char)(size >> 8),
-                                   (char)size};
-            buffer_add(&bytes, (struct str){length, sizeof length});
-            buffer_add(&bytes, parts[part]);
-        }
-    }
-    return !buffer_failed(&bytes) && md5_hex(buffer_view(&bytes), ret_text);
 }
 
 /* --- messages --------------------------------------------------------------------------------- */

@@ -38,15 +38,4 @@ enum status sqs_receipt_check(const struct sqs_entry *entry, bool extends,
 enum status sqs_id_check(struct str id, const char *parameter,
                          struct sqs_failure *failure) FALLIBLE;
 
-/*
- * MD5 as AWS computes it over attributes, which are in the order of their names: for each length
- * and bytes of name and type, the kind of transport, length and bytes of the value. False if
- * OpenSSL refuses MD5, or memory is short.
- */
-bool sqs_attributes_md5(const struct queue_attribute *attributes, size_t count,
-                        char ret_text[MD5_HEX_SIZE]) FALLIBLE;
-
-/* True if the type is Binary or Binary.something. */
-bool sqs_type_is_binary(struct str type);
-
 #endif

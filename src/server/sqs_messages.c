@@ -1,5 +1,6 @@
 /* Operations on messages: send, receive, delete, change visibility; one at a time and in batches.
  */
+#include "queue/attributes.h"
 #include "server/sqs_job.h"
 #include "server/sqs_message.h"
 
@@ -131,11 +132,10 @@ static void write_sent(const struct sqs_job *job, size_t entry, struct sqs_out *
     char digest[MD5_HEX_SIZE], sequence[NUMBER_SIZE_MAX];
     if (md5_hex(message->body, digest)) sqs_out_text(out, "MD5OfMessageBody", str_of(digest));
     if (message->attributes.count > 0 &&
-        sqs_attributes_md5(message->attributes.items, message->attributes.count, digest))
+        attributes_md5(message->attributes.items, message->attributes.count, digest))
         sqs_out_text(out, "MD5OfMessageAttributes", str_of(digest));
     if (message->system_attributes.count > 0 &&
-        sqs_attributes_md5(message->system_attributes.items, message->system_attributes.count,
-                           digest))
+        attributes_md5(message->system_attributes.items, message->system_attributes.count, digest))
         sqs_out_text(out, "MD5OfMessageSystemAttributes", str_of(digest));
     sqs_out_text(out, "MessageId", sent->id);
     if (!sqs_name_is_fifo(job->queue)) return;
@@ -357,7 +357,7 @@ static void write_system(const struct sqs_job *job, const struct queue_message *
 static void write_attribute(const struct queue_attribute *attribute, struct sqs_out *out)
 {
     sqs_out_map_item_begin(out, "MessageAttribute", attribute->name);
-    if (sqs_type_is_binary(attribute->type))
+    if (attribute_is_binary(attribute->type))
         sqs_out_binary(out, "BinaryValue", attribute->value);
     else
         sqs_out_text(out, "StringValue", attribute->value);
@@ -376,7 +376,7 @@ static void write_attributes(const struct sqs_job *job, const struct queue_messa
         if (is_wanted(&job->request.message_names, message->attributes[i].name))
             wanted[count++] = message->attributes[i];
     if (count == 0) return;
-    if (sqs_attributes_md5(wanted, count, digest))
+    if (attributes_md5(wanted, count, digest))
         sqs_out_text(out, "MD5OfMessageAttributes", str_of(digest));
     sqs_out_map_begin(out, "MessageAttributes");
     for (size_t i = 0; i < count; i++) write_attribute(&wanted[i], out);

@@ -1,5 +1,6 @@
 /* Requests of SQS's protocol from any bytes: read, checked, and their settings applied. The first
  * byte chooses the type of the queue, and whether it is JSON or a form. */
+#include "queue/attributes.h"
 #include "server/sqs_form.h"
 #include "server/sqs_message.h"
 #include "server/sqs_settings.h"
@@ -23,7 +24,7 @@ static void check_entries(struct sqs_request *request, bool fifo)
         if (sqs_message_check(&request->entries[i], fifo, &message, &failure) == STATUS_OK) {
             if (!str_is_utf8(message.body) || message.attribute_count > QUEUE_ATTRIBUTES_MAX)
                 abort();
-            (void)!sqs_attributes_md5(message.attributes, message.attribute_count, digest);
+            (void)!attributes_md5(message.attributes, message.attribute_count, digest);
         } else if (failure.fault == SQS_FAULT_BY_STATUS) {
             abort();
         }

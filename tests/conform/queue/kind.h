@@ -1,5 +1,6 @@
 /*
- * The kind of queue that the suite is linked with: kind_sqlite.c, kind_memory.c, kind_postgres.c.
+ * The kind of queue that the suite is linked with: kind_sqlite.c, kind_memory.c, kind_postgres.c,
+ * kind_sqs.c, kind_elasticmq.c.
  * Each test begins with an empty database; opening again finds what was written.
  */
 #ifndef CONFORM_QUEUE_KIND_H
@@ -17,5 +18,12 @@ void kind_close(struct queue_store *queues);
 
 /* Removes the database. */
 void kind_end(void);
+
+/* Kinds that need neither leave these out. Time has been moved on; where it cannot be moved, it is
+ * waited for. */
+void kind_pass(double seconds) __attribute__((weak));
+
+/* Why the row of the suite with this name cannot be run; NULL: it can. */
+const char *kind_skips(const char *row) __attribute__((weak));
 
 #endif

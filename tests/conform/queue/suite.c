@@ -12,7 +12,7 @@
 
 TEST(a_queue_is_made_once) /* C1 C2 */
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_settings settings = settings_of("q");
     settings.visibility_s = 60;
     EXPECT_STATUS(create_with("q", &settings), STATUS_OK, failure);
@@ -25,7 +25,7 @@ TEST(a_queue_is_made_once) /* C1 C2 */
 
 TEST(names_and_ranges_are_checked) /* C3 C4 C6 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("no spaces") == STATUS_INVALID_ARGUMENT);
     EXPECT(create("") == STATUS_INVALID_ARGUMENT);
     EXPECT(create("a.fifo.b") == STATUS_INVALID_ARGUMENT);
@@ -48,7 +48,7 @@ TEST(names_and_ranges_are_checked) /* C3 C4 C6 */
 
 TEST(a_deleted_name_rests_for_a_minute) /* C7 */
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_call call = {.operation = QUEUE_DELETE};
     EXPECT(create("q") == STATUS_OK);
     send("q", "old");
@@ -63,7 +63,7 @@ TEST(a_deleted_name_rests_for_a_minute) /* C7 */
 
 TEST(queues_are_listed_and_described)
 {
-    REQUIRE(begin());
+    BEGIN();
     const struct queue_attribute tags[] = {{STR("team"), STR(""), STR("blue")}};
     struct queue_call call = {.operation = QUEUE_CREATE};
     create_with_dead("orders.fifo", "dead.fifo", 3);
@@ -99,7 +99,7 @@ TEST(queues_are_listed_and_described)
 
 TEST(a_changed_setting_acts_at_once)
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     struct queue_call call = {.operation = QUEUE_CONFIGURE};
     call.description.settings = settings_of("q");
@@ -117,7 +117,7 @@ TEST(a_changed_setting_acts_at_once)
 
 TEST(a_message_comes_as_it_was_sent)
 {
-    REQUIRE(begin());
+    BEGIN();
     const struct queue_attribute attributes[] = {{STR("binary"), STR("Binary.x"), STR("\0\1\377")},
                                                  {STR("text"), STR("String"), STR("gr\303\274n")}};
     const struct queue_new_message message = {.body = STR("line\r\nline"),
@@ -144,7 +144,7 @@ TEST(a_message_comes_as_it_was_sent)
 
 TEST(large_messages_are_kept_whole) /* S7 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     char *large = mem_new(QUEUE_MESSAGE_SIZE_MAX + 1);
     memset(large, 'x', QUEUE_MESSAGE_SIZE_MAX + 1);
@@ -166,7 +166,7 @@ TEST(large_messages_are_kept_whole) /* S7 */
 
 TEST(arrival_and_priority_decide)
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     const struct {
         const char *body;
@@ -183,7 +183,7 @@ TEST(arrival_and_priority_decide)
 
 TEST(a_leased_message_is_hidden_and_comes_back) /* V1 R6 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     send("q", "a");
     EXPECT_TEXT(lease("q"), "a");
@@ -204,7 +204,7 @@ TEST(a_leased_message_is_hidden_and_comes_back) /* V1 R6 */
 
 TEST(a_visibility_of_zero_hides_nothing) /* V2 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     send("q", "a");
     send("q", "b");
@@ -216,7 +216,7 @@ TEST(a_visibility_of_zero_hides_nothing) /* V2 */
 
 TEST(visibility_is_changed_by_receipt) /* V3 V4 V5 V6 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     send("q", "a");
     EXPECT_TEXT(lease_for("q", 1, 10000, 0), "a");
@@ -237,7 +237,7 @@ TEST(visibility_is_changed_by_receipt) /* V3 V4 V5 V6 */
 
 TEST(deleting_is_forgiving_on_a_standard_queue) /* V7 V8 V9 V10 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     send("q", "a");
     EXPECT_TEXT(lease_for("q", 1, 1000, 0), "a");
@@ -258,7 +258,7 @@ TEST(deleting_is_forgiving_on_a_standard_queue) /* V7 V8 V9 V10 */
 
 TEST(delays_of_queue_and_message)
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_settings settings = settings_of("q");
     settings.delay_s = 10;
     EXPECT(create_with("q", &settings) == STATUS_OK);
@@ -273,7 +273,7 @@ TEST(delays_of_queue_and_message)
 
 TEST(old_messages_are_gone) /* F15 */
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_settings settings = settings_of("q");
     settings.retention_s = 60;
     EXPECT(create_with("q", &settings) == STATUS_OK);
@@ -291,7 +291,7 @@ TEST(old_messages_are_gone) /* F15 */
 
 TEST(many_of_one_group_come_together) /* F6 F5 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q.fifo") == STATUS_OK);
     uint64_t last = 0;
     const char *const sent[] = {"1:a", "2:a", "1:b", "1:c"};
@@ -306,7 +306,7 @@ TEST(many_of_one_group_come_together) /* F6 F5 */
 
 TEST(a_group_is_locked_while_one_of_it_is_in_flight) /* F7 F8 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q.fifo") == STATUS_OK);
     send("q.fifo", "1:a"), send("q.fifo", "1:b"), send("q.fifo", "1:c"), send("q.fifo", "2:a");
     EXPECT_TEXT(lease_for("q.fifo", 2, -1, 0), "1:a 1:b");
@@ -323,7 +323,7 @@ TEST(a_group_is_locked_while_one_of_it_is_in_flight) /* F7 F8 */
 
 TEST(the_first_of_two_may_come_back_alone) /* F9 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q.fifo") == STATUS_OK);
     send("q.fifo", "1:a"), send("q.fifo", "1:b");
     EXPECT_TEXT(lease("q.fifo"), "1:a 1:b");
@@ -334,7 +334,7 @@ TEST(the_first_of_two_may_come_back_alone) /* F9 */
 
 TEST(an_extended_message_holds_back_the_later_ones) /* F10 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q.fifo") == STATUS_OK);
     send("q.fifo", "1:a"), send("q.fifo", "1:b"), send("q.fifo", "1:c");
     EXPECT_TEXT(lease_for("q.fifo", 10, 10000, 0), "1:a 1:b 1:c");
@@ -346,7 +346,7 @@ TEST(an_extended_message_holds_back_the_later_ones) /* F10 */
 
 TEST(an_expired_receipt_deletes_nothing) /* F11 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q.fifo") == STATUS_OK);
     send("q.fifo", "1:a");
     EXPECT_TEXT(lease_for("q.fifo", 1, 5000, 0), "1:a");
@@ -364,7 +364,7 @@ TEST(an_expired_receipt_deletes_nothing) /* F11 */
 
 TEST(duplicates_within_five_minutes_are_one) /* F2 F3 F4 */
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_settings settings = settings_of("q.fifo");
     settings.content_based_deduplication = true;
     EXPECT(create_with("q.fifo", &settings) == STATUS_OK);
@@ -390,7 +390,7 @@ TEST(duplicates_within_five_minutes_are_one) /* F2 F3 F4 */
 
 TEST(deduplication_by_group_and_its_absence) /* F1 F3 */
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_settings settings = settings_of("q.fifo");
     settings.deduplicate_by_group = true;
     EXPECT(create_with("q.fifo", &settings) == STATUS_OK);
@@ -413,7 +413,7 @@ TEST(deduplication_by_group_and_its_absence) /* F1 F3 */
 
 TEST(a_delay_of_a_fifo_queue_acts_backwards) /* F13 */
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_settings settings = settings_of("q.fifo");
     settings.delay_s = 100;
     EXPECT(create_with("q.fifo", &settings) == STATUS_OK);
@@ -430,7 +430,7 @@ TEST(a_delay_of_a_fifo_queue_acts_backwards) /* F13 */
 
 TEST(a_repeated_receive_gets_the_same_set) /* F12 */
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q.fifo") == STATUS_OK);
     send("q.fifo", "1:a"), send("q.fifo", "1:b");
     struct queue_call call = {
@@ -457,7 +457,7 @@ TEST(a_repeated_receive_gets_the_same_set) /* F12 */
 
 TEST(a_message_dies_of_its_receives) /* D1 D2 D3 */
 {
-    REQUIRE(begin());
+    BEGIN();
     create_with_dead("q", "dead", 2);
     struct queue_sent sent = send("q", "poison");
     uint64_t sent_ms = 0;
@@ -479,7 +479,7 @@ TEST(a_message_dies_of_its_receives) /* D1 D2 D3 */
 
 TEST(a_dead_letter_frees_its_group) /* D4 D9 */
 {
-    REQUIRE(begin());
+    BEGIN();
     create_with_dead("q.fifo", "dead.fifo", 1);
     struct queue_sent sent = send("q.fifo", "1:poison");
     send("q.fifo", "1:next");
@@ -495,7 +495,7 @@ TEST(a_dead_letter_frees_its_group) /* D4 D9 */
 
 TEST(poison_is_buried_at_once)
 {
-    REQUIRE(begin());
+    BEGIN();
     create_with_dead("q.fifo", "dead.fifo", 5);
     send("q.fifo", "1:a"), send("q.fifo", "1:b");
     EXPECT_TEXT(lease_for("q.fifo", 1, -1, 0), "1:a");
@@ -521,7 +521,7 @@ static struct queue_move wait_for_move(const char *source)
 
 TEST(dead_letters_go_back) /* D5 */
 {
-    REQUIRE(begin());
+    BEGIN();
     create_with_dead("q", "dead", 1);
     struct queue_sent sent[3];
     for (int i = 0; i < 3; i++) sent[i] = send("q", i == 0 ? "a" : i == 1 ? "b" : "c");
@@ -548,7 +548,7 @@ TEST(dead_letters_go_back) /* D5 */
 
 TEST(work_that_was_not_begun_is_given_back)
 {
-    REQUIRE(begin());
+    BEGIN();
     create_with_dead("q", "dead", 1);
     send("q", "a");
     for (int i = 0; i < 5; i++) {
@@ -564,7 +564,7 @@ TEST(work_that_was_not_begun_is_given_back)
 
 TEST(a_waiting_message_can_be_cancelled)
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     const struct queue_new_message message = {
         .body = STR("a"), .delay_ms = -1, .id = STR("01234567-89ab-cdef-0123-456789abcdef")};
@@ -581,7 +581,7 @@ TEST(a_waiting_message_can_be_cancelled)
 
 TEST(a_purge_empties_and_forgets) /* F2 */
 {
-    REQUIRE(begin());
+    BEGIN();
     struct queue_call call = {.operation = QUEUE_PURGE};
     EXPECT(create("q.fifo") == STATUS_OK);
     send("q.fifo", "1:a"), send("q.fifo", "2:a");
@@ -600,7 +600,7 @@ TEST(a_purge_empties_and_forgets) /* F2 */
 
 TEST(who_does_not_hold_it_any_more_changes_nothing)
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     send("q", "a"), send("q", "b");
     EXPECT_TEXT(lease_for("q", 2, 5000, 0), "a b");
@@ -640,7 +640,7 @@ static void *send_soon(void *context)
 
 TEST(a_long_poll_gets_what_comes) /* R4 */
 {
-    REQUIRE(begin());
+    BEGIN();
     pthread_t thread;
     char name[] = "q";
     EXPECT(create("q") == STATUS_OK);
@@ -687,7 +687,7 @@ static void cancel_after(long ns)
 
 TEST(a_long_poll_can_be_cancelled_at_any_moment)
 {
-    REQUIRE(begin());
+    BEGIN();
     EXPECT(create("q") == STATUS_OK);
     for (long ns = 0; ns < 50; ns++) cancel_after(ns * ns * 4000);
     cancel_after(20000000);

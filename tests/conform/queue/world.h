@@ -32,6 +32,7 @@ static struct clock test_clock = {test_monotonic, test_wall};
 static UNUSED void pass(double seconds)
 {
     passed_ns += (uint64_t)(seconds * 1e9);
+    if (kind_pass) kind_pass(seconds);
 }
 
 static struct queue_store *queues;
@@ -46,6 +47,17 @@ static UNUSED bool begin(void)
     EXPECT_STATUS(status, STATUS_OK, failure);
     return status == STATUS_OK;
 }
+
+/* The first line of a test: a world for it, or its end where the kind cannot do what it is about.
+ */
+#define BEGIN()                                                                                    \
+    do {                                                                                           \
+        const char *row_ = __func__ + strlen("test_run_");                                         \
+        const char *why_ = kind_skips ? kind_skips(row_) : NULL;                                   \
+        if (why_) (void)printf("skipped %s: %s\n", row_, why_);                                    \
+        if (why_) return;                                                                          \
+        REQUIRE(begin());                                                                          \
+    } while (0)
 
 static UNUSED bool reopen(void)
 {

@@ -185,14 +185,14 @@ TEST(digests_are_those_of_aws)
 {
     char text[MD5_HEX_SIZE];
     struct queue_attribute one = {STR("MyAttribute"), STR("String"), STR("foobar")};
-    REQUIRE(sqs_attributes_md5(&one, 1, text));
+    REQUIRE(attributes_md5(&one, 1, text));
     EXPECT_TEXT(text, "adb59cd4678ea5a855436b949cd07ab6");
     struct queue_attribute foo = {STR("Foo"), STR("String"), STR("Bar")};
-    REQUIRE(sqs_attributes_md5(&foo, 1, text));
+    REQUIRE(attributes_md5(&foo, 1, text));
     EXPECT_TEXT(text, "ae7155c6026991b6d54b11589678bf9c");
     struct queue_attribute binary = {STR("Foo"), STR("Binary"), STR("Bar")};
     char other[MD5_HEX_SIZE];
-    REQUIRE(sqs_attributes_md5(&binary, 1, other));
+    REQUIRE(attributes_md5(&binary, 1, other));
     EXPECT(strcmp(text, other) != 0);
 }
 
