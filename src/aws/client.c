@@ -457,3 +457,17 @@ enum status aws_json_call(struct aws_client *client, const struct aws_json_reque
     return fail_while(err, aws_client_call(client, &whole, arena, reply, err), "%s",
                       dot ? dot + 1 : request->target);
 }
+
+enum status aws_query_call(struct aws_client *client, struct str form, struct arena *arena,
+                           struct aws_reply *reply, struct error *err)
+{
+    static const struct sigv4_field type = {
+        {"Content-Type", sizeof "Content-Type" - 1},
+        {"application/x-www-form-urlencoded", sizeof "application/x-www-form-urlencoded" - 1}};
+    const struct aws_request request = {.fields = &type, .field_count = 1, .body = form};
+    struct str action = form;
+    (void)str_cut(&action, '=');
+    if (action.data) action = str_cut(&action, '&');
+    return fail_while(err, aws_client_call(client, &request, arena, reply, err), "%.*s",
+                      (int)action.size, action.data ? action.data : "");
+}

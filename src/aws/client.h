@@ -103,6 +103,13 @@ enum status aws_client_call(struct aws_client *client, const struct aws_request 
 enum status aws_json_call(struct aws_client *client, const struct aws_json_request *request,
                           struct arena *arena, struct aws_reply *reply, struct error *err) FALLIBLE;
 
+/*
+ * The protocol Query: `form` is "Action=Publish&Version=...&...", its values encoded by
+ * sigv4_encode. The answer is XML: see aws_xml_text.
+ */
+enum status aws_query_call(struct aws_client *client, struct str form, struct arena *arena,
+                           struct aws_reply *reply, struct error *err) FALLIBLE;
+
 const char *aws_client_region(const struct aws_client *client);
 
 #endif

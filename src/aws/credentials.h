@@ -1,6 +1,7 @@
 /*
- * Who asks AWS: an access key, fetched where AWS's own tools look for one, in their order, and
- * fetched again before it is over.
+ * Who asks AWS: an access key, fetched where AWS's own tools look for one, in their order
+ * (aws/provider.h), and fetched again before it is over. Fetching that fails leaves the old keys in
+ * use until their end.
  *
  *   struct aws_credentials *credentials;
  *   TRY(aws_credentials_new(&(struct aws_credentials_options){0}, &credentials, err));
@@ -22,6 +23,8 @@ enum {
     AWS_KEY_ID_MAX = 256, /* characters */
     AWS_SECRET_MAX = 256,
     AWS_TOKEN_MAX = 16 * 1024,
+    AWS_CREDENTIALS_ADVISORY_S = 15 * 60,  /* before their end one thread fetches new ones */
+    AWS_CREDENTIALS_MANDATORY_S = 10 * 60, /* before it all wait for new ones */
 };
 
 struct aws_credentials;

@@ -1,6 +1,7 @@
 /* Names of services, regions and hosts. */
 #include "aws/endpoint.h"
 
+#include "aws/profile_files.h"
 #include "base/mem.h"
 #include "config/environment.h"
 
@@ -26,13 +27,15 @@ enum status aws_region_find(const char *given, char **ret_region, struct error *
 {
     const char *region = given && *given ? given : variable("AWS_REGION");
     if (!region) region = variable("AWS_DEFAULT_REGION");
-    if (!region)
+    char *found CLEANUP(mem_freep) = region ? mem_copy_text(region) : NULL;
+    if (!found) TRY(aws_profile_region(&found, err));
+    if (!found)
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "no AWS region is set: set AWS_REGION, to eu-west-3 for example");
-    if (!is_name(str_of(region)))
+    if (!is_name(str_of(found)))
         return fail(err, STATUS_INVALID_ARGUMENT,
-                    "'%.64s' is no AWS region: those look like eu-west-3", region);
-    *ret_region = mem_copy_text(region);
+                    "'%.64s' is no AWS region: those look like eu-west-3", found);
+    *ret_region = TAKE(found);
     return STATUS_OK;
 }
 

@@ -14,8 +14,8 @@
 #include "base/str.h"
 
 /*
- * `given` if it is not NULL, else $AWS_REGION, $AWS_DEFAULT_REGION. INVALID_ARGUMENT if there is
- * none, or it is no name of one.
+ * `given` if it is not NULL, else $AWS_REGION, $AWS_DEFAULT_REGION, the profile's. INVALID_ARGUMENT
+ * if there is none, or it is no name of one.
  */
 enum status aws_region_find(const char *given, char **ret_region, struct error *err) FALLIBLE;
 
