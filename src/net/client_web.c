@@ -313,7 +313,7 @@ static enum status explain(const struct client_web *web, CURLcode code, struct e
                     CLIENT_WEB_REPLY_HEAD_MAX);
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return fail(err, STATUS_CANCELLED, "the request was given up");
-    if (web->sink_ended) return fail(err, STATUS_UNAVAILABLE, "its answer could not be kept");
+    if (web->sink_ended) return fail(err, STATUS_EXHAUSTED, "its answer could not be kept");
     enum status status =
         code == CURLE_OPERATION_TIMEDOUT ? STATUS_DEADLINE_EXCEEDED : STATUS_UNAVAILABLE;
     return fail(err, status, "%s", *web->message ? web->message : lib.curl_easy_strerror(code));

@@ -36,7 +36,7 @@ enum {
     CLIENT_WEB_REPLY_HEAD_MAX = 64 * 1024 /* bytes of an answer's head */
 };
 
-/* A piece of an answer's body. False ends the transfer, which fails with UNAVAILABLE. */
+/* A piece of an answer's body. False ends the transfer, which fails with EXHAUSTED. */
 typedef bool client_web_sink_function(void *context, struct str bytes);
 
 struct client_web_request {

@@ -375,9 +375,9 @@ TEST(a_sink_takes_bodies_and_begins_anew_with_each_attempt)
     EXPECT(str_equal((struct str){kept.text, kept.size}, STR("abcdef")));
     EXPECT_INT(kept.begins, 3);
     EXPECT_INT(f.reply.body.size, 0);
-    kept.refuses = true;
-    f.client->attempts_max = 1;
-    EXPECT_STATUS(aws_client_call(f.client, &wanted, &f.arena, &f.reply, &f.err),
-                  STATUS_UNAVAILABLE, f.err);
+    kept.refuses = true; /* which is not asked again */
+    EXPECT_STATUS(aws_client_call(f.client, &wanted, &f.arena, &f.reply, &f.err), STATUS_EXHAUSTED,
+                  f.err);
+    EXPECT_INT(f.reply.attempts, 1);
     end(&f);
 }
