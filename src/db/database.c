@@ -7,8 +7,14 @@
 #include <pthread.h>
 
 /* How long a writer waits for others to come back with more work: for so many that are expected as
- * long as a commit takes, for fewer a part of that, and at most. */
-enum { GATHER_COUNT = 32, GATHER_COUNT_MAX = 64, GATHER_NS_MAX = 500 * 1000 };
+ * long as a commit takes, for fewer a part of that, and at most. For a few not at all: to fall
+ * asleep and be woken would cost more. */
+enum {
+    GATHER_COUNT_MIN = 8,
+    GATHER_COUNT = 32,
+    GATHER_COUNT_MAX = 64,
+    GATHER_NS_MAX = 500 * 1000,
+};
 
 /* Tasks that wait for one kind of thread. */
 struct task_line {
@@ -105,7 +111,7 @@ static void line_gather(struct database_thread *thread)
 {
     struct task_line *line = thread->line;
     uint32_t wanted = MIN(thread->expected - thread->expected / 4, (uint32_t)DATABASE_BATCH_MAX);
-    if (wanted < 2 || line->wanted > 0 || line->idle > 0) return;
+    if (thread->expected < GATHER_COUNT_MIN || line->wanted > 0 || line->idle > 0) return;
     uint64_t until_ns = clock_monotonic_ns() + gather_ns(thread);
     struct timespec until = {(time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S)};
     line->wanted = wanted;
@@ -274,14 +280,17 @@ static void chain_transact(struct database_thread *thread, struct database_task 
     while (chain->status != STATUS_OK && thread->session.busy && ++tries < DATABASE_TRIES_MAX);
 }
 
-/*
- * All chains in one transaction; false if a write failed: it was rolled back. What found others in
- * its way is moved to `later`.
- */
-static bool batch_run(struct database_thread *thread, struct list *batch, struct list *later)
+void database_join(struct database_session *session, struct database_task *task)
+{
+    list_add_last(&session->joined, &task->link);
+}
+
+/* Chains in the open transaction; false if a write failed: it was rolled back. What found others in
+ * its way is moved to `later`. */
+static bool chains_run(struct database_thread *thread, struct list *chains, struct list *later)
 {
     struct database_session *session = &thread->session;
-    LIST_EACH_SAFE(link, batch)
+    LIST_EACH_SAFE(link, chains)
     {
         struct database_task *chain = task_of(link);
         chain_run(chain, session);
@@ -294,6 +303,18 @@ static bool batch_run(struct database_thread *thread, struct list *batch, struct
         list_add_last(later, link);
     }
     return true;
+}
+
+/* All of a batch in one transaction, and behind them those that joined: they become part of it. */
+static bool batch_run(struct database_thread *thread, struct list *batch, struct list *later)
+{
+    struct list joined;
+    list_init(&joined);
+    if (!chains_run(thread, batch, later)) return false;
+    list_move_all(&joined, &thread->session.joined);
+    bool kept = chains_run(thread, &joined, later);
+    list_move_all(batch, &joined);
+    return kept;
 }
 
 static void batch_fail_if_ok(struct list *batch, const struct error *err)
@@ -346,6 +367,7 @@ static void *thread_run(void *context)
         batch_transact(thread, &batch, &later);
         line_expect(thread, count);
         batch_tell(thread->database, &batch);
+        list_move_all(&later, &thread->session.joined);
         list_move_all(&batch, &later);
     }
     return NULL;
@@ -358,6 +380,7 @@ static enum status thread_start(struct database_thread *thread, bool reads, stru
     struct database *database = thread->database;
     thread->line = reads ? &database->reads : &database->writes;
     thread->session.database = database;
+    list_init(&thread->session.joined);
     TRY(database->ops->session_open(database, reads, &thread->session, err));
     int problem = pthread_create(&thread->thread, NULL, thread_run, thread);
     if (problem != 0) {

@@ -84,6 +84,7 @@ struct database_session {
     bool busy;        /* another transaction is in the way: see below */
     void *connection; /* struct sqlite *, struct postgres * */
     struct database_flush *flushes;
+    struct list joined; /* first tasks of chains that database_join added */
 };
 
 /* Has `flush` run before this transaction's commit; once, however often it is asked for. */
@@ -157,6 +158,13 @@ void database_free(struct database *database);
 /* Queues a chain by its first task. Any thread. EXHAUSTED if too much waits: not taken. */
 enum status database_submit(struct database *database, struct database_task *task,
                             struct error *err) FALLIBLE;
+
+/*
+ * In a task's `run`: a chain that what this task wrote may help, as if it had been submitted right
+ * behind it, in the same transaction if that can be. It is run and told even if this task's chain
+ * fails after all.
+ */
+void database_join(struct database_session *session, struct database_task *task);
 
 /* Submits and waits; `done` is not called (its field is overwritten). Not on a loop or database
  * thread. The status is that of the chain's first task that failed. */

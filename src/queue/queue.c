@@ -140,7 +140,7 @@ void queue_store_wake(struct queue_store *queues, struct str queue)
 static size_t wakes_of(const struct queue_call *call)
 {
     enum queue_operation operation = call->operation;
-    if (operation == QUEUE_SEND) return call->send.count;
+    if (operation == QUEUE_SEND) return call->send.count - MIN(call->served, call->send.count);
     if (operation == QUEUE_NACK || operation == QUEUE_EXTEND) return call->receipts.count;
     if (operation == QUEUE_ACK || operation == QUEUE_BURY) /* a group may go on */
         return rules_is_fifo_name(call->queue) ? call->receipts.count : 0;
@@ -252,6 +252,26 @@ static void set_deadline(struct queue_call *call)
         call->deadline_ns = clock_monotonic_ns() + (uint64_t)call->lease.wait_ms * NS_PER_MS;
 }
 
+/*
+ * Long polls look in the same transaction as the send that they waited for: sent and received is
+ * one commit, and a lone message is with its receiver a commit earlier.
+ */
+static void serve_waiting(struct queue_call *call, struct database_session *session)
+{
+    struct queue_front *front = call->queues->front;
+    struct list taken;
+    list_init(&taken);
+    call->served = 0; /* it may be the second run */
+    lock(front);
+    if (front->waiting_count > 0)
+        take_from(front, waiting_in(front, call->queue), call->queue, call->send.count, &taken);
+    unlock(front);
+    for (struct list *link; (link = list_take_first(&taken)); call->served++) {
+        call_of(link)->joined = true;
+        database_join(session, &call_of(link)->task);
+    }
+}
+
 static enum status run_call(struct database_task *task, struct database_session *session,
                             struct error *err)
 {
@@ -261,6 +281,7 @@ static enum status run_call(struct database_task *task, struct database_session 
     if (leases) call->wakes = wakes_now(queues->front);
     if (leases) call->lease.dead_lettered = 0;
     TRY(queues->ops->run(queues, session, call, err));
+    if (call->operation == QUEUE_SEND) serve_waiting(call, session);
     if (!leases || call->lease.count > 0) return STATUS_OK;
     set_deadline(call); /* if the wait was the queue's to say, it has said it now */
     return call->deadline_ns > 0 ? plan_look(call, session, err) : STATUS_OK;
@@ -282,11 +303,22 @@ static void finish_cancelled(struct queue_call *call)
     finish(call, fail(&err, STATUS_CANCELLED, "the wait was cancelled"), &err);
 }
 
+/* What went wrong with a send is not the fault of those who waited for it: they go on waiting. */
+static bool waits_on(struct queue_call *call, enum status status)
+{
+    bool failed = call->joined && status != STATUS_OK;
+    call->joined = false;
+    if (!failed) return false;
+    call->lease.count = 0;
+    return park(call);
+}
+
 static void call_done(struct database_task *task, enum status status, const struct error *err)
 {
     struct queue_call *call = CONTAINER_OF(task, struct queue_call, task);
     struct queue_front *front = call->queues->front;
     if (status == STATUS_OK) count_call(call);
+    if (waits_on(call, status)) return;
     if (status == STATUS_OK && call->deadline_ns > 0) {
         if (park(call)) return;
         if (is_cancelled(call)) {
@@ -350,6 +382,8 @@ enum status queue_call_prepare(struct queue_store *queues, struct queue_call *ca
     if (ending) return fail(err, STATUS_UNAVAILABLE, "the queues are being closed");
     call->queues = queues;
     call->cancelled = false;
+    call->joined = false;
+    call->served = 0;
     call->task.run = run_call;
     call->task.done = call_done;
     call->task.reads = only_reads(call->operation);

@@ -286,6 +286,8 @@ struct queue_call {
     uint64_t deadline_ns; /* of a long poll, monotonic; 0: none */
     uint64_t look_ns;     /* when a waiting long poll looks again by itself */
     uint64_t wakes;       /* the front's count when the queue was looked at */
+    size_t served;        /* of a send: long polls that looked in its own transaction */
+    bool joined;          /* of a long poll: it looks in the transaction of a send */
     _Atomic bool cancelled;
 };
 

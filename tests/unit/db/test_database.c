@@ -311,3 +311,76 @@ TEST(a_conflict_after_a_write_is_tried_again_alone_for_a_while)
     EXPECT_INT(contenders[2].addition.runs, DATABASE_TRIES_MAX);
     EXPECT_INT(fake.value, 7);
 }
+
+/* What asks another chain into its transaction, each time it is run. */
+struct inviter {
+    struct addition addition;
+    struct addition *guest; /* once: it can be in one list only */
+};
+
+static enum status invite(struct database_task *task, struct database_session *session,
+                          struct error *err)
+{
+    struct inviter *inviter = CONTAINER_OF(task, struct inviter, addition.task);
+    if (inviter->guest) database_join(session, &inviter->guest->task);
+    inviter->guest = NULL;
+    return add(task, session, err);
+}
+
+static struct inviter inviter(int kind, struct addition *guest)
+{
+    struct inviter one = {.addition = addition(1, kind), .guest = guest};
+    one.addition.task.run = invite;
+    return one;
+}
+
+TEST(who_joins_is_part_of_the_same_commit)
+{
+    struct error err;
+    REQUIRE(open_fake());
+    struct addition guest = addition(2, ADD), refused = addition(4, REFUSE);
+    struct inviter first = inviter(ADD, &guest), second = inviter(ADD, &refused);
+    first.addition.task.together = &second.addition.task;
+    EXPECT(database_submit(database, &first.addition.task, &err) == STATUS_OK);
+    wait_done(&guest);
+    wait_done(&refused);
+    EXPECT_INT(first.addition.done, 1 + STATUS_OK);
+    EXPECT_INT(guest.done, 1 + STATUS_OK);
+    EXPECT_INT(refused.done, 1 + STATUS_NOT_FOUND);
+    EXPECT_INT(fake.value, 4);
+    EXPECT_INT(fake.commits, 1);
+    database_free(database);
+}
+
+TEST(who_joins_what_fails_is_run_all_the_same)
+{
+    struct error err;
+    static const int kinds[] = {REFUSE, BREAK};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        REQUIRE(open_fake());
+        struct addition guest = addition(2, ADD);
+        struct inviter host = inviter(kinds[i], &guest);
+        EXPECT(database_submit(database, &host.addition.task, &err) == STATUS_OK);
+        wait_done(&host.addition);
+        wait_done(&guest);
+        EXPECT(host.addition.done != 1 + STATUS_OK);
+        EXPECT_INT(guest.done, 1 + STATUS_OK);
+        EXPECT_INT(fake.value, 2);
+        database_free(database);
+    }
+}
+
+TEST(who_joins_and_breaks_undoes_itself_only)
+{
+    struct error err;
+    REQUIRE(open_fake());
+    struct addition guest = addition(2, BREAK);
+    struct inviter host = inviter(ADD, &guest);
+    EXPECT(database_submit(database, &host.addition.task, &err) == STATUS_OK);
+    wait_done(&host.addition);
+    wait_done(&guest);
+    EXPECT_INT(host.addition.done, 1 + STATUS_OK);
+    EXPECT_INT(guest.done, 1 + STATUS_INTERNAL);
+    EXPECT_INT(fake.value, 1);
+    database_free(database);
+}

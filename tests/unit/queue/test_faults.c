@@ -5,6 +5,7 @@
  */
 #include "base/mem.h"
 #include "db/sqlite.h"
+#include "queue/queue.c"
 #include "queue/queue_sqlite.h"
 #include "test.h"
 
@@ -251,5 +252,38 @@ TEST(a_full_disk_says_what_to_do)
     EXPECT(strstr(failure.message, path) != NULL);
     heal();
     EXPECT(send(2));
+    end();
+}
+
+static _Atomic int receives_over; /* 1 + status */
+
+static void received(struct queue_call *call UNUSED, enum status status,
+                     const struct error *err UNUSED)
+{
+    receives_over = 1 + (int)status;
+}
+
+/* It looks within the transaction of a send; that the disk is full then is told to the sender. */
+TEST(who_waits_for_a_send_that_fails_goes_on_waiting)
+{
+    REQUIRE(begin());
+    receives_over = 0;
+    struct queue_call call = {.operation = QUEUE_LEASE,
+                              .queue = STR("q.fifo"),
+                              .arena = &arena,
+                              .done = received,
+                              .lease = {.count_max = 1, .visibility_ms = -1, .wait_ms = 20000}};
+    EXPECT_STATUS(queue_submit(queues, &call, &failure), STATUS_OK, failure);
+    while (queues->front->waiting_count == 0) (void)nanosleep(&(struct timespec){0, 100000}, NULL);
+    syncs_left = 0;
+    EXPECT(!send(1));
+    EXPECT(!send(2));
+    EXPECT_INT(receives_over, 0);
+    heal();
+    EXPECT(send(3));
+    while (receives_over == 0) (void)nanosleep(&(struct timespec){0, 100000}, NULL);
+    EXPECT_INT(receives_over, 1 + STATUS_OK);
+    REQUIRE(call.lease.count == 1);
+    EXPECT_STR(call.lease.messages[0].body, STR("3"));
     end();
 }
