@@ -3,13 +3,16 @@
  *
  *   queue_store DIRECTORY enqueue OUTSTANDING SECONDS
  *   queue_store DIRECTORY cycle   BATCH       SECONDS
+ *   queue_store DIRECTORY lone    PAUSE_US    SECONDS
  *   queue_store DIRECTORY fill    MESSAGES
  *   queue_store DIRECTORY fsync   SECONDS
  *
  * enqueue keeps OUTSTANDING sends of 256 bytes on their way, each acknowledged after its fsync.
  * cycle leases BATCH messages at a time and, in one transaction, acknowledges each with its result,
- * while as many are sent. fill makes a backlog. fsync overwrites 4 KiB of a preallocated file and
- * syncs it: the raw limit. Prints "operations/s p50_us p99_us rss_mib start_ms".
+ * while as many are sent. lone sends one at a time to a receiver that waits for it, with a pause
+ * before each, in a DIRECTORY that is empty, and times from its send to its stored result. fill
+ * makes a backlog. fsync overwrites 4 KiB of a preallocated file and syncs it: the raw limit.
+ * Prints "operations/s p50_us p99_us rss_mib start_ms".
  */
 #include "base/arena.h"
 #include "base/mem.h"
@@ -88,6 +91,7 @@ struct sender {
     struct queue_sent sent;
     struct arena arena;
     uint64_t start_ns;
+    bool lone;
 };
 
 static void send_next(struct sender *sender);
@@ -96,6 +100,7 @@ static void sent(struct queue_call *call, enum status status, const struct error
 {
     struct sender *sender = call->context;
     if (status != STATUS_OK) die(err);
+    if (sender->lone) return; /* its answer counts */
     count(sender->start_ns);
     if (clock_monotonic_ns() < end_ns)
         send_next(sender);
@@ -148,6 +153,19 @@ struct worker {
 
 static void lease_next(struct worker *worker);
 
+/* The one message at a time, if there is but one. */
+static struct sender *lone;
+static bool answered;
+
+static void lone_answered(struct worker *worker)
+{
+    lease_next(worker);
+    (void)pthread_mutex_lock(&mutex);
+    answered = true;
+    (void)pthread_cond_signal(&finished);
+    (void)pthread_mutex_unlock(&mutex);
+}
+
 static void kept(struct store_call *call, enum status status, const struct error *err)
 {
     if (status != STATUS_OK) die(err);
@@ -159,9 +177,11 @@ static void acknowledged(struct queue_call *call, enum status status, const stru
     struct answer *answer = call->context;
     struct worker *worker = answer->worker;
     if (status != STATUS_OK) die(err);
-    count(worker->start_ns);
+    count(lone ? lone->start_ns : worker->start_ns);
     if (--worker->left > 0) return;
-    if (clock_monotonic_ns() < end_ns)
+    if (lone)
+        lone_answered(worker);
+    else if (clock_monotonic_ns() < end_ns)
         lease_next(worker);
     else
         leave();
@@ -202,10 +222,11 @@ static void give_answer(struct worker *worker, struct answer *answer,
 static void leased(struct queue_call *call, enum status status, const struct error *err)
 {
     struct worker *worker = call->context;
+    if (status == STATUS_CANCELLED) return; /* the end */
     if (status != STATUS_OK) die(err);
     worker->left = (int)call->lease.count;
     if (worker->left == 0) {
-        if (clock_monotonic_ns() < end_ns)
+        if (lone || clock_monotonic_ns() < end_ns)
             lease_next(worker);
         else
             leave();
@@ -232,6 +253,14 @@ static void lease_next(struct worker *worker)
     if (queue_submit(queues, &worker->call, &err) != STATUS_OK) die(&err);
 }
 
+static void start_worker(struct worker *worker, int batch)
+{
+    worker->batch = batch;
+    worker->answers = mem_new_zeroed((size_t)batch, sizeof *worker->answers);
+    arena_init(&worker->arena, 64 << 20);
+    arena_init(&worker->ack_arena, 64 << 20);
+}
+
 /* --- the modes -------------------------------------------------------------------------------- */
 
 static void fill(uint64_t messages)
@@ -252,6 +281,23 @@ static void fill(uint64_t messages)
         if (queue_run(queues, &call, &err) != STATUS_OK) die(&err);
     }
     arena_clear(&arena);
+}
+
+static void run_lone(struct sender *sender, struct worker *worker, uint64_t pause_us)
+{
+    struct timespec pause = {(time_t)(pause_us / 1000000), (long)(pause_us % 1000000) * 1000};
+    lone = sender;
+    sender->lone = true;
+    arena_init(&sender->arena, 1 << 20);
+    lease_next(worker);
+    while (clock_monotonic_ns() < end_ns) {
+        (void)nanosleep(&pause, NULL);
+        answered = false;
+        send_next(sender);
+        (void)pthread_mutex_lock(&mutex);
+        while (!answered) (void)pthread_cond_wait(&finished, &mutex);
+        (void)pthread_mutex_unlock(&mutex);
+    }
 }
 
 static void run_fsync(const char *directory, double seconds)
@@ -298,19 +344,44 @@ static double open_all(const char *directory)
     return (double)(clock_monotonic_ns() - start) / 1e6;
 }
 
+/* Half a second to warm up, then what counts. */
+static void begin_in(double seconds)
+{
+    warm_ns = clock_monotonic_ns() + NS_PER_S / 2;
+    end_ns = warm_ns + (uint64_t)(seconds * 1e9);
+}
+
+static void run_mode(const char *mode, int number, double seconds)
+{
+    static struct sender senders[OUTSTANDING_MAX];
+    static struct worker workers[2];
+    if (strcmp(mode, "lone") == 0) {
+        start_worker(&workers[0], 1);
+        begin_in(seconds);
+        run_lone(&senders[0], &workers[0], (uint64_t)number);
+        return;
+    }
+    bool cycle = strcmp(mode, "cycle") == 0;
+    for (int i = 0; cycle && i < 2; i++) start_worker(&workers[i], number);
+    if (cycle) fill((uint64_t)number * 4);
+    running += cycle ? 2 : 0;
+    begin_in(seconds);
+    start_senders(senders, number);
+    for (int i = 0; cycle && i < 2; i++) lease_next(&workers[i]);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 5 && !(argc == 4 && strcmp(argv[2], "fsync") == 0) &&
         !(argc == 4 && strcmp(argv[2], "fill") == 0)) {
-        fprintf(stderr, "queue_store DIRECTORY enqueue|cycle NUMBER SECONDS\n"
+        fprintf(stderr, "queue_store DIRECTORY enqueue|cycle|lone NUMBER SECONDS\n"
                         "queue_store DIRECTORY fill MESSAGES | fsync SECONDS\n");
         return 64;
     }
     double seconds = atof(argv[argc - 1]);
     int number = atoi(argv[3]);
     memset(payload, 'x', PAYLOAD);
-    warm_ns = clock_monotonic_ns() + NS_PER_S / 2;
-    end_ns = warm_ns + (uint64_t)(seconds * 1e9);
+    begin_in(seconds);
     if (strcmp(argv[2], "fsync") == 0) {
         run_fsync(argv[1], seconds);
         return 0;
@@ -319,26 +390,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[2], "fill") == 0) {
         fill((uint64_t)number);
     } else {
-        static struct sender senders[OUTSTANDING_MAX];
-        struct worker workers[2] = {0};
-        warm_ns = clock_monotonic_ns() + NS_PER_S / 2;
-        end_ns = warm_ns + (uint64_t)(seconds * 1e9);
-        if (strcmp(argv[2], "cycle") == 0) {
-            for (int i = 0; i < 2; i++) {
-                workers[i].batch = number;
-                workers[i].answers = mem_new_zeroed((size_t)number, sizeof *workers[i].answers);
-                arena_init(&workers[i].arena, 64 << 20);
-                arena_init(&workers[i].ack_arena, 64 << 20);
-                running++;
-            }
-            fill((uint64_t)number * 4);
-            start_senders(senders, number);
-            warm_ns = clock_monotonic_ns() + NS_PER_S / 2;
-            end_ns = warm_ns + (uint64_t)(seconds * 1e9);
-            for (int i = 0; i < 2; i++) lease_next(&workers[i]);
-        } else {
-            start_senders(senders, number);
-        }
+        run_mode(argv[2], number, seconds);
         wait_for_all();
         report(seconds, start_ms);
     }
