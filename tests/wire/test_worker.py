@@ -54,6 +54,10 @@ class Worker:
         self.process.wait()
 
     def stop(self):
+        """Of one that runs: before that, a signal ends it as any process, by its number."""
+        end = time.monotonic() + 60
+        while "leasing from queue" not in self.log() and self.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(45) == 0, self.log()
         assert "Sanitizer" not in self.log() and "runtime error" not in self.log(), self.log()
