@@ -15,10 +15,11 @@ from slipway import ROOT
 
 
 class Postgres:
-    def __init__(self, durable=False):
+    def __init__(self, durable=False, tls_port=None):
         if not shutil.which("initdb") and not glob.glob("/usr/lib/postgresql/*/bin/initdb"):
             pytest.skip("no PostgreSQL server is installed: run tools/setup test")
-        self.arguments = [str(ROOT / "tests" / "postgres" / "with_cluster"), *(["--durable"] if durable else [])]
+        self.arguments = [str(ROOT / "tests" / "postgres" / "with_cluster"), *(["--durable"] if durable else []),
+                          *(["--tls", str(tls_port)] if tls_port else [])]
 
     def __enter__(self):
         tell = 'echo "$SLIPWAY_TEST_POSTGRES"; echo "$SLIPWAY_TEST_CLUSTER"; exec cat >/dev/null'
@@ -27,6 +28,7 @@ class Postgres:
         address = dict(part.split("=", 1) for part in self.process.stdout.readline().split())
         self.program = self.process.stdout.readline().strip()
         assert self.program, "with_cluster failed"
+        self.directory = address["host"]
         database = address.pop("dbname")
         self.url = f"postgres:///{database}?{urllib.parse.urlencode(address)}"
         return self

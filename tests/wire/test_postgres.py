@@ -13,7 +13,7 @@ import pytest
 
 from fleet import Caller, Fleet
 from postgres import Postgres
-from slipway import MODELS, Server
+from slipway import MODELS, Server, tensor
 from sqs_client import SqsClient
 
 
@@ -150,3 +150,36 @@ def test_what_a_server_says_goes_to_the_log(tmp_path):
         assert notices and all("DEBUG" in line and "notice of the database" in line for line in notices), log
         assert not [line for line in log.splitlines() if line.startswith("WARNING")], log
     ending.socket.close()
+
+
+# ---- TLS
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def other_certificate(directory):
+    made = directory / "other.crt"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout",
+                    directory / "other.key", "-out", made], check=True, capture_output=True)
+    return made
+
+
+def test_over_tls_only_to_whom_the_certificate_names(tmp_path):
+    port = free_port()
+    with Postgres(tls_port=port) as postgres:
+        certificate = f"{postgres.directory}/server.crt"
+        url = f"postgres://slipway@127.0.0.1:{port}/slipway"
+        with Server([MODELS / "doubleit"], data_url=f"{url}?sslmode=verify-full&sslrootcert={certificate}") as server:
+            job = server.post("/v2/models/doubleit/jobs", {"inputs": [tensor("x", "FP32", [2], [1, 2])]}).json()["id"]
+            done = server.get(f"/v2/jobs/{job}?wait=30", timeout=40).json()
+            assert done["state"] == "succeeded" and done["result"]["outputs"][0]["data"] == [2, 4], done
+        for wrong, reason in [("?sslmode=verify-full&sslrootcert=/nowhere/root.crt", "/nowhere/root.crt"),
+                              (f"?sslmode=verify-full&sslrootcert={other_certificate(tmp_path)}", "certificate verify failed"),
+                              ("?sslmode=disable", "no pg_hba.conf entry")]:
+            with Server([MODELS / "doubleit"], ready=False, data_url=url + wrong) as server:
+                server.wait_until(lambda: reason in server.log(), reason)
+                assert server.get("/v2/health/ready").status == 503
