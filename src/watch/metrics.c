@@ -73,6 +73,13 @@ static struct labels with_label(struct labels labels, const char *name, struct s
     return labels;
 }
 
+/* OpenMetrics has counters end in _total. Triton's do not, and keep their names for those who look
+ * them up by it: there they are of unknown type. */
+static bool is_plain_counter(const struct metric *metric)
+{
+    return metric->type == METRIC_COUNTER && !str_ends_with(str_of(metric->name), STR("_total"));
+}
+
 /* The name of the metric's family: OpenMetrics takes the suffix of a counter or info away. */
 static struct str family_name(const struct metric *metric, enum metrics_form form)
 {
@@ -88,15 +95,16 @@ static struct str family_name(const struct metric *metric, enum metrics_form for
 /* The suffix that samples carry behind their family's name. */
 static struct str sample_suffix(const struct metric *metric, enum metrics_form form)
 {
-    if (form == METRICS_PROMETHEUS) return STR_EMPTY;
+    if (form == METRICS_PROMETHEUS || is_plain_counter(metric)) return STR_EMPTY;
     if (metric->type == METRIC_COUNTER) return STR("_total");
     if (metric->type == METRIC_INFO) return STR("_info");
     return STR_EMPTY;
 }
 
-static const char *type_name(enum metric_type type, enum metrics_form form)
+static const char *type_name(const struct metric *metric, enum metrics_form form)
 {
-    switch (type) {
+    if (form == METRICS_OPENMETRICS && is_plain_counter(metric)) return "unknown";
+    switch (metric->type) {
     case METRIC_COUNTER: return "counter";
     case METRIC_GAUGE: return "gauge";
     case METRIC_HISTOGRAM: return "histogram";
@@ -122,7 +130,7 @@ static void add_metadata(struct writer *writer)
     struct str family = family_name(writer->metric, writer->form);
     buffer_add_format(writer->out, "# HELP %.*s %s\n", STR_ARGS(family), writer->metric->help);
     buffer_add_format(writer->out, "# TYPE %.*s %s\n", STR_ARGS(family),
-                      type_name(writer->metric->type, writer->form));
+                      type_name(writer->metric, writer->form));
     struct str unit = unit_of(family);
     if (writer->form == METRICS_OPENMETRICS && unit.size > 0)
         buffer_add_format(writer->out, "# UNIT %.*s %.*s\n", STR_ARGS(family), STR_ARGS(unit));
@@ -686,17 +694,20 @@ enum metrics_form metrics_form_for(struct str accept)
 
 void metrics_write_document(struct buffer *out)
 {
-    buffer_add_text(out, "# Metrics\n\n"
-                         "`GET /metrics` answers these in Prometheus' text format, or as "
-                         "OpenMetrics 1.0 if `Accept` asks for\nit (counters then end in `_total`, "
-                         "whatever their name here). Names that start with `nv_` are those of\n"
-                         "Triton, so that its dashboards work. This page is made from "
-                         "`src/watch/metrics.def`.\n\n"
-                         "| name | type | labels | meaning |\n|---|---|---|---|\n");
+    buffer_add_text(out,
+                    "# Metrics\n\n"
+                    "`GET /metrics` answers these in Prometheus' text format, or as "
+                    "OpenMetrics 1.0 if `Accept` asks for\nit, as Prometheus itself does. Names "
+                    "that start with `nv_` are those of Triton, so that its\ndashboards work: "
+                    "both forms have them as they are (OpenMetrics wants `_total` behind "
+                    "a\ncounter's, so there they are of type unknown). This page is made from "
+                    "`src/watch/metrics.def`.\n\n"
+                    "| name | type | labels | meaning |\n|---|---|---|---|\n");
     for (size_t i = 0; i < COUNT_OF(metrics); i++) {
-        buffer_add_format(out, "| `%s` | %s | %s | %s |\n", metrics[i].name,
-                          type_name(metrics[i].type, METRICS_OPENMETRICS), metrics[i].labels,
-                          metrics[i].help);
+        buffer_add_format(
+            out, "| `%s` | %s | %s | %s |\n", metrics[i].name,
+            metrics[i].type == METRIC_INFO ? "info" : type_name(&metrics[i], METRICS_PROMETHEUS),
+            metrics[i].labels, metrics[i].help);
     }
     buffer_add_format(out,
                       "\nTime histograms have a bucket per power of two, from %u us to %u s; "

@@ -13,7 +13,8 @@ SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (\S+)")
 # What may follow the family's name in a sample's.
 SUFFIXES = {
     False: {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]},
-    True: {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"], "info": ["_info"]},
+    True: {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"], "info": ["_info"],
+           "unknown": [""]},
 }
 
 

@@ -317,7 +317,8 @@ TEST(open_metrics_page_is_well_formed)
     struct page *page = read_page(buffer_view(&fixture.out), true);
     EXPECT_TEXT(page->problem, "");
     mem_free(page);
-    expect_line(&fixture, "nv_inference_request_success_total{model=\"a\",version=\"1\"} 7");
+    expect_line(&fixture, "# TYPE nv_inference_request_success unknown");
+    expect_line(&fixture, "nv_inference_request_success{model=\"a\",version=\"1\"} 7");
     expect_line(&fixture, "# TYPE slipway_model_loads counter");
     expect_line(&fixture, "slipway_model_loads_total{result=\"failure\"} 3");
     expect_line(&fixture, "# TYPE slipway_build info");
