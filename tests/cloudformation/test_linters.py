@@ -1,0 +1,59 @@
+"""cfn-lint, sam validate and checkov have nothing to say. None of them may ask the network for anything."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from template import DIRECTORY, REGION, ROOT
+
+TEMPLATES = sorted(DIRECTORY.glob("*.yaml"))
+TOOLS = pathlib.Path(sys.executable).parent
+CHECKOV = ROOT / ".deps" / "checkov" / "bin" / "checkov"
+# TemplateBody of CreateChangeSet; a larger template needs a bucket.
+TEMPLATE_BYTES_MAX = 51200
+
+
+def run(*command, **environment):
+    return subprocess.run(command, cwd=DIRECTORY, capture_output=True, text=True, timeout=300, check=False, env={
+        **os.environ, "AWS_DEFAULT_REGION": REGION, "SAM_CLI_TELEMETRY": "0", "LOG_LEVEL": "ERROR", **environment})
+
+
+def test_the_templates_are_there():
+    assert "app.yaml" in [path.name for path in TEMPLATES]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_cfn_lint(path):
+    done = run(TOOLS / "cfn-lint", "--regions", "us-east-1" if path.name == "billing.yaml" else REGION, "--include-checks",
+               "I", "--", path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_sam_validate(path):
+    done = run(TOOLS / "sam", "validate", "--lint", "--region", REGION, "--template", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is a valid SAM Template" in done.stdout
+
+
+def test_checkov():
+    """Clean; and what is suppressed has a reason beside it."""
+    if not CHECKOV.exists():
+        pytest.skip("tools/setup test installs checkov")
+    # Relative: it searches the template's own path for secrets, and takes some absolute ones for one.
+    done = run(CHECKOV, "--directory", ".", "--framework", "cloudformation", "--skip-download",
+               "--output", "json")
+    report = json.loads(done.stdout)
+    failed = [f"{one['check_id']} {one['resource']}: {one['check_name']}" for one in report["results"]["failed_checks"]]
+    assert failed == []
+    assert done.returncode == 0 and report["summary"]["passed"] > 20 and report["summary"]["parsing_errors"] == 0
+    for skipped in report["results"]["skipped_checks"]:
+        assert len(skipped["check_result"]["suppress_comment"]) > 20, skipped["check_id"]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_fits_without_a_bucket(path):
+    assert path.stat().st_size < TEMPLATE_BYTES_MAX
