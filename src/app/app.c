@@ -5,6 +5,7 @@
 #include "config/model_rules.h"
 #include "engine/host.h"
 #include "net/client_web.h"
+#include "queue/queue_sqs.h"
 
 static uint32_t choose_thread_count(const struct config *config)
 {
@@ -168,6 +169,45 @@ static enum status make_jobs(struct app *app, const struct config *config, struc
     return STATUS_OK;
 }
 
+/* --- queues of others ------------------------------------------------------------------------- */
+
+#define SQS_PREFIX "sqs:"
+
+static enum status open_sqs(const struct config *config, struct app *app, struct error *err)
+{
+    struct queue_sqs_options options = {.poll_ns = config->worker_sqs_poll_ns};
+    if (app->sqs) return STATUS_OK;
+    /* Before an engine brings libraries of the same names as curl's, but less in them. */
+    TRY(client_web_start(err));
+    return queue_sqs_new(&options, &app->sqs, err);
+}
+
+/* However a queue of SQS is called, its name is what counts from here on. */
+static enum status add_consumed(const struct config *config, struct app *app, const char *text,
+                                struct error *err)
+{
+    char name[QUEUE_NAME_MAX + 1];
+    if (!str_starts_with(str_of(text), STR(SQS_PREFIX))) {
+        app->consume[app->consume_count++] = mem_copy_text(text);
+        return STATUS_OK;
+    }
+    TRY(open_sqs(config, app, err));
+    TRY(queue_sqs_name(app->sqs, str_of(text + strlen(SQS_PREFIX)), name, err));
+    app->consume[app->consume_count++] = mem_format(SQS_PREFIX "%s", name);
+    return STATUS_OK;
+}
+
+static enum status list_consumed(const struct config *config, struct app *app, struct error *err)
+{
+    bool named = config->work_queue.count > 0;
+    const struct config_list *list = named ? &config->work_queue : &config->queue_consume;
+    app->consume = mem_new_zeroed(list->count + 1, sizeof *app->consume);
+    for (size_t i = 0; i < list->count; i++)
+        TRY(fail_while(err, add_consumed(config, app, list->items[i], err), "%s",
+                       named ? "--queue" : "queue.consume"));
+    return STATUS_OK;
+}
+
 enum status app_open(const struct config *config, struct app **ret_app, struct error *err)
 {
     struct app *app = MEM_NEW(struct app);
@@ -179,6 +219,7 @@ enum status app_open(const struct config *config, struct app **ret_app, struct e
     const char **repositories = list_repositories(config, &options.repository_count);
     options.repositories = repositories;
     enum status status = make_jobs(app, config, err);
+    if (status == STATUS_OK) status = list_consumed(config, app, err);
     if (status == STATUS_OK) status = serve_new(&options, &app->serve, err);
     mem_free(repositories);
     if (status == STATUS_OK) status = open_recorder(config, app, err);
@@ -199,6 +240,9 @@ void app_close(struct app *app)
     serve_free(app->serve);
     engine_registry_free(app->engines);
     jobs_free(app->jobs);
+    queue_store_free(app->sqs);
+    for (size_t i = 0; i < app->consume_count; i++) mem_free((void *)(uintptr_t)app->consume[i]);
+    mem_free(app->consume);
     callback_rules_free(app->callback_rules);
     data_free(app->data);
     mem_free(app);

@@ -26,6 +26,10 @@ struct app {
     struct data *data; /* nothing is open before data_start or data_open */
     struct jobs *jobs; /* attached by whoever opens the data */
     struct callback_rules *callback_rules;
+    struct queue_store *sqs; /* NULL: no queue of SQS is worked on */
+    /* What is worked on: names and patterns; of queues of SQS "sqs:" and the name. */
+    const char **consume;
+    size_t consume_count;
     struct recorder *recorder; /* NULL if nothing is kept */
     struct depths *depths;     /* NULL if nothing is kept, or no metrics are wanted */
     struct str redact[PRIVACY_REDACT_GENERAL_MAX]; /* of record.redact */

@@ -29,8 +29,11 @@ static struct worker_options worker_options_of(const struct background *backgrou
     return (struct worker_options){
         .serve = background->app->serve,
         .jobs = background->app->jobs,
-        .consume = config->queue_consume.items,
-        .consume_count = config->queue_consume.count,
+        .consume = background->app->consume,
+        .consume_count = background->app->consume_count,
+        .sqs = background->app->sqs,
+        .reply_allow = config->queue_reply_allow.items,
+        .reply_allow_count = config->queue_reply_allow.count,
         .models = config->queue_models.items,
         .model_count = config->queue_models.count,
         .in_flight_max = (uint32_t)config->worker_in_flight_max,
@@ -45,7 +48,7 @@ static bool wait_for_data(struct background *background, struct data_parts *part
     while (!atomic_load(&background->ending))
         if (data_wait(background->app->data, LOOK_MS * NS_PER_MS) &&
             data_get(background->app->data, parts, &err) == STATUS_OK)
-            return parts->queues != NULL;
+            return parts->queues || (background->works && background->app->sqs);
     return false;
 }
 
@@ -128,6 +131,8 @@ void background_counters_read(struct background *background, struct metrics_work
             .leased = counter_get(&counters->leased),
             .lease_failures = counter_get(&counters->lease_failures),
             .extended = counter_get(&counters->extended),
+            .replies_sent = counter_get(&counters->replied),
+            .replies_refused = counter_get(&counters->replies_refused),
             .lost = counter_get(&counters->lost),
             .succeeded = counter_get(&counters->succeeded),
             .failed = counter_get(&counters->failed),

@@ -106,12 +106,15 @@ static enum status create(struct queue_sqs *sqs, struct queue_call *call, struct
 
 static enum status configure(struct queue_sqs *sqs, struct queue_call *call, struct error *err)
 {
+    struct sqs_queue_state now;
     struct buffer request;
     struct str arn, url, body;
+    TRY(ask_state(sqs, call->queue, call->arena, &now, err));
     TRY(sqs_url(sqs, call->queue, &url, err));
     TRY(ask_dead_arn(sqs, &call->description.settings, call->arena, &arn, err));
     begin(&request);
-    sqs_write_set_attributes(&request, url, &call->description.settings, arn);
+    sqs_write_set_attributes(&request, url, &call->description.settings, arn,
+                             *now.settings.dead_letter);
     return ask(sqs, "AmazonSQS.SetQueueAttributes", &request, 0, call->arena, &body, err);
 }
 

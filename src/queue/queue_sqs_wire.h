@@ -50,11 +50,13 @@ void sqs_write_get_url(struct buffer *out, const struct sqs_queue_name *name);
 /* All attributes. */
 void sqs_write_get_attributes(struct buffer *out, struct str url);
 
-/* `dead_letter_arn` is that of settings->dead_letter, empty without one. */
+/* `dead_letter_arn` is that of settings->dead_letter, empty without one; `ends_redrive`: there was
+ * one until now. */
 void sqs_write_create(struct buffer *out, struct str name,
                       const struct queue_description *description, struct str dead_letter_arn);
 void sqs_write_set_attributes(struct buffer *out, struct str url,
-                              const struct queue_settings *settings, struct str dead_letter_arn);
+                              const struct queue_settings *settings, struct str dead_letter_arn,
+                              bool ends_redrive);
 
 /* SendMessage of one message, SendMessageBatch of 2 to QUEUE_BATCH_MAX. */
 void sqs_write_send(struct buffer *out, struct str url, const struct queue_new_message *messages,

@@ -149,7 +149,7 @@ static void put_fifo(struct json_writer *json, const struct queue_settings *sett
 }
 
 static void add_settings(struct json_writer *json, const struct queue_settings *settings,
-                         struct str arn, bool creates)
+                         struct str arn, bool creates, bool redrive)
 {
     json_add_name(json, STR("Attributes"));
     json_begin_object(json);
@@ -160,7 +160,7 @@ static void add_settings(struct json_writer *json, const struct queue_settings *
     put_number(json, STR("MaximumMessageSize"), settings->message_size_max);
     if (settings->fifo && creates) json_put_string(json, STR("FifoQueue"), STR("true"));
     if (settings->fifo) put_fifo(json, settings);
-    if (arn.size > 0 || !creates) put_redrive(json, settings, arn);
+    if (redrive) put_redrive(json, settings, arn);
     if (settings->redrive_allow.size > 0)
         json_put_string(json, STR("RedriveAllowPolicy"), settings->redrive_allow);
     json_end_object(json);
@@ -172,7 +172,7 @@ void sqs_write_create(struct buffer *out, struct str name,
     struct json_writer json;
     begin(&json, out, STR_EMPTY);
     json_put_string(&json, STR("QueueName"), name);
-    add_settings(&json, &description->settings, dead_letter_arn, true);
+    add_settings(&json, &description->settings, dead_letter_arn, true, dead_letter_arn.size > 0);
     if (description->tag_count > 0) {
         json_add_name(&json, STR("tags"));
         json_begin_object(&json);
@@ -184,11 +184,12 @@ void sqs_write_create(struct buffer *out, struct str name,
 }
 
 void sqs_write_set_attributes(struct buffer *out, struct str url,
-                              const struct queue_settings *settings, struct str dead_letter_arn)
+                              const struct queue_settings *settings, struct str dead_letter_arn,
+                              bool ends_redrive)
 {
     struct json_writer json;
     begin(&json, out, url);
-    add_settings(&json, settings, dead_letter_arn, false);
+    add_settings(&json, settings, dead_letter_arn, false, dead_letter_arn.size > 0 || ends_redrive);
     json_end_object(&json);
 }
 

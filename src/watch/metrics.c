@@ -611,6 +611,14 @@ static void write_slipway_callbacks_total(struct writer *writer)
     add_labelled(writer, "result", rows, COUNT_OF(rows));
 }
 
+static void write_slipway_worker_replies_total(struct writer *writer)
+{
+    const struct metrics_worker *worker = &writer->input->data->worker;
+    const struct labelled rows[] = {{"sent", worker->replies_sent},
+                                    {"refused", worker->replies_refused}};
+    add_labelled(writer, "result", rows, COUNT_OF(rows));
+}
+
 static void write_slipway_worker_outcomes_total(struct writer *writer)
 {
     const struct metrics_worker *worker = &writer->input->data->worker;

@@ -64,6 +64,8 @@ struct metrics_worker {
     uint64_t skipped;
     uint64_t in_flight;
     uint64_t queues; /* that it leases from */
+    uint64_t replies_sent;
+    uint64_t replies_refused;
     uint64_t callbacks_delivered;
     uint64_t callbacks_retried;
     uint64_t callbacks_given_up;

@@ -5,13 +5,15 @@
 #include "loop/loop.h"
 #include "worker/parts.h"
 
-struct consumer *consumer_new(struct worker *worker, struct str name)
+struct consumer *consumer_new(struct worker *worker, struct queue_store *queues, struct str name)
 {
     struct consumer *consumer = MEM_NEW(struct consumer);
     assert(name.size <= QUEUE_NAME_MAX);
     consumer->worker = worker;
+    consumer->queues = queues;
+    consumer->is_foreign = queues == worker->options.sqs;
     memcpy(consumer->name, name.data, name.size);
-    consumer->is_jobs = str_starts_with(name, STR(JOBS_RESERVED));
+    consumer->is_jobs = !consumer->is_foreign && str_starts_with(name, STR(JOBS_RESERVED));
     list_init(&consumer->leases);
     return consumer;
 }
@@ -117,6 +119,9 @@ void lease_look_up(struct work *work)
         .context = work,
         .get = {.id = str_of(work->id), .without_payloads = !work->ticket.input_in_record},
     };
+    if (work->key.size > 0)
+        work->get.get = (struct store_get){.model = work->ticket.model, .key = work->key};
+    if (!work->is_job) work->get.get.without_payloads = !work->reply_to.data;
     if (store_submit(work->lease->consumer->worker->jobs->store, &work->get, &err) == STATUS_OK)
         return;
     work->lookup_failed = true;
@@ -151,7 +156,7 @@ static void lease_open(struct lease *lease)
 static void lease_failed(struct consumer *consumer, const struct lease *lease)
 {
     if (lease->status == STATUS_CANCELLED) return;
-    if (lease->status == STATUS_NOT_FOUND) {
+    if (lease->status == STATUS_NOT_FOUND && !consumer->is_foreign) {
         consumer->gone = true;
         return;
     }
@@ -211,7 +216,7 @@ void consumer_lease(struct consumer *consumer)
     };
     consumer->leasing = lease;
     worker_begin_call(worker);
-    lease->status = queue_submit(worker->jobs->queues, &lease->call, &err);
+    lease->status = queue_submit(consumer->queues, &lease->call, &err);
     if (lease->status == STATUS_OK) return;
     lease->error = err;
     loop_post(worker->loop, &lease->mail);
@@ -276,7 +281,8 @@ static void receive_beat(struct mail *mail)
     for (size_t i = 0; beat->status == STATUS_OK && i < beat->call.receipts.count; i++) {
         bool extended = beat->receipts[i].status == STATUS_OK;
         counter_add(&consumer->worker->counters.extended, extended);
-        if (extended) continue;
+        /* What may pass is tried again by the next beat. */
+        if (extended || status_retryable(beat->receipts[i].status)) continue;
         LIST_EACH(link, &consumer->leases)
         lose(CONTAINER_OF(link, struct lease, link), beat->receipts[i].receipt);
     }
@@ -335,7 +341,7 @@ static void beat(struct consumer *consumer)
     worker_begin_call(consumer->worker);
     beat->status = STATUS_UNAVAILABLE;
     if (beat->call.receipts.count == 0 ||
-        queue_submit(consumer->worker->jobs->queues, &beat->call, &err) != STATUS_OK)
+        queue_submit(consumer->queues, &beat->call, &err) != STATUS_OK)
         loop_post(consumer->worker->loop, &beat->mail);
 }
 

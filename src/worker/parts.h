@@ -5,13 +5,16 @@
  *   worker -- consumers (one a queue) -- leases -- groups -- works (one a message)
  *
  *   consumer.c  leases, looks the records up, heartbeats
+ *   identity.c  tells which record a message of others belongs to
  *   work.c      decides what a message needs, runs it
  *   settle.c    writes what came of it, in the order of the group
+ *   reply.c     tells who asked for it
  *   worker.c    the thread, the tick, which queues there are
  */
 #ifndef WORKER_PARTS_H
 #define WORKER_PARTS_H
 
+#include "base/hash.h"
 #include "base/rand.h"
 #include "serve/reply.h"
 #include "worker/worker.h"
@@ -19,6 +22,7 @@
 #include <pthread.h>
 
 enum {
+    REPLY_SIZE_MAX = QUEUE_MESSAGE_SIZE_MAX - 4096, /* attributes fit behind it */
     TICK_MS = 100,
     RUNNING_AFTER_MS = 200, /* a job that takes longer than this is seen as running */
     LEASE_WAIT_MS = 20000,
@@ -45,11 +49,20 @@ enum work_outcome {
     OUTCOME_RETRY,  /* after retry_ms; counts as an attempt */
     OUTCOME_RETURN, /* after retry_ms; does not */
     OUTCOME_SKIP,   /* acknowledge */
+    OUTCOME_LEAVE,  /* failed before: for its queue to bury, which only its receives do */
     OUTCOME_DROP,   /* leave alone: not ours any more */
 };
 
 struct group;
 struct lease;
+
+/* An answer on its way; memory of the settlement. */
+struct reply {
+    struct queue_attribute attributes[2];
+    struct queue_new_message message;
+    struct queue_sent sent;
+    char deduplication_id[RECORD_ID_SIZE + 1];
+};
 
 struct work {
     struct lease *lease;
@@ -59,6 +72,14 @@ struct work {
     bool is_job;
     struct job_ticket ticket;
     char id[RECORD_ID_SIZE + 1];
+    /* Of a message that others sent: what makes it the same as another one; empty: its id does. */
+    struct str key;
+    uint8_t key_hash[SHA256_SIZE]; /* of its input */
+    struct str reply_to;           /* a queue's name; data NULL: nobody wants an answer */
+    struct str correlation;        /* that the answer is told by */
+    char trace_id[33];             /* W3C's, of the message's trace; "": none */
+    bool reply_refused;            /* by its queue: the result counts without it */
+    bool reruns;                   /* its record is there, of a run that failed */
     enum work_state state;
     enum work_outcome outcome;
     bool decided; /* the outcome stands, though serve may still hold the call */
@@ -122,6 +143,8 @@ struct lease {
 struct consumer {
     struct list link;
     struct worker *worker;
+    struct queue_store *queues; /* its queue is one of */
+    bool is_foreign;            /* of SQS: named by the user, never looked for */
     char name[QUEUE_NAME_MAX + 1];
     char *model; /* of messages that name none; NULL */
     bool is_jobs;
@@ -167,7 +190,7 @@ struct worker {
 };
 
 /* consumer.c */
-struct consumer *consumer_new(struct worker *worker, struct str name);
+struct consumer *consumer_new(struct worker *worker, struct queue_store *queues, struct str name);
 void consumer_free(struct consumer *consumer);
 void consumer_configure(struct consumer *consumer, const struct queue_settings *settings);
 void consumer_lease(struct consumer *consumer); /* if there is room */
@@ -177,7 +200,19 @@ bool consumer_is_idle(const struct consumer *consumer);
 void lease_look_up(struct work *work);
 void work_finish(struct work *work);
 
+/* identity.c: which record a message of others belongs to, and who wants to know */
+void work_identify(struct work *work);
+/* What the message asks for that cannot be had. */
+enum status work_check(const struct work *work, struct error *err) FALLIBLE;
+/* True if the record that was found is of another input with the same key. */
+bool work_conflicts(const struct work *work);
+
+/* reply.c: the answer to a message that wants one; added to a chain before its receipt. */
+bool work_wants_reply(const struct work *work);
+void reply_add(struct reply *reply, struct work *work, struct chain *chain);
+
 /* work.c */
+enum status work_name_model(struct work *work, struct error *err) FALLIBLE;
 void work_open(struct work *work);  /* what the message says; before the look-up */
 void work_start(struct work *work); /* after the look-up */
 void work_abandon(struct work *work);

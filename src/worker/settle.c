@@ -8,7 +8,7 @@
 #include "worker/parts.h"
 
 enum {
-    STEPS_PER_MEMBER = 3, /* record, callback, acknowledgement */
+    STEPS_PER_MEMBER = 3, /* record, callback or answer, acknowledgement */
     MEMBERS_MAX = CHAIN_STEPS_MAX / STEPS_PER_MEMBER,
     PAUSE_MS_MIN = 100,
     PAUSE_MS_MAX = 5000,
@@ -18,6 +18,7 @@ struct member {
     struct work *work;
     struct record record; /* of a message that others sent */
     struct job_notice notice;
+    struct reply reply;
     struct queue_receipt receipt;
 };
 
@@ -44,6 +45,7 @@ static enum record_state state_of(enum work_outcome outcome)
     case OUTCOME_FAILED:
     case OUTCOME_RETURN:
     case OUTCOME_SKIP:
+    case OUTCOME_LEAVE:
     case OUTCOME_DROP: break;
     }
     return RECORD_FAILED;
@@ -58,6 +60,7 @@ static bool writes_record(const struct work *work)
     case OUTCOME_RETRY: return work->is_job;
     case OUTCOME_RETURN:
     case OUTCOME_SKIP:
+    case OUTCOME_LEAVE:
     case OUTCOME_DROP: break;
     }
     return false;
@@ -87,6 +90,7 @@ static void add_change(struct settlement *settlement, struct member *member, uin
         .version = *work->version ? str_of(work->version) : (struct str){NULL, 0},
         .output = succeeded ? &work->kept_output : NULL,
         .loan = succeeded && work->loan.bytes.data ? &work->loan : NULL,
+        .message_id = work->reruns ? work->message->id : (struct str){NULL, 0},
         .attempts_add = work->started_us ? 1 : 0,
         .progress = succeeded ? 1 : -1,
     };
@@ -105,6 +109,9 @@ static void fill_record(struct member *member, uint64_t now_us)
     record->source = RECORD_SOURCE_QUEUE;
     record->state = state_of(work->outcome);
     record->queue = str_of(work->lease->consumer->name);
+    if (work->key.size > 0) record->key = work->key;
+    memcpy(record->key_hash, work->key_hash, sizeof record->key_hash);
+    if (*work->trace_id) record->trace_id = str_of(work->trace_id);
     record->message_id = message->id;
     record->group = message->group;
     record->received_us = record->queued_us = message->sent_ms * 1000;
@@ -135,7 +142,10 @@ static enum queue_operation operation_for(const struct work *work)
     switch (work->outcome) {
     case OUTCOME_RETRY: return QUEUE_EXTEND; /* back after a pause, the receive counted */
     case OUTCOME_RETURN: return QUEUE_NACK;
-    case OUTCOME_FAILED: return consumer->has_dead_letter ? QUEUE_BURY : QUEUE_ACK;
+    case OUTCOME_LEAVE: return QUEUE_EXTEND;
+    case OUTCOME_FAILED:
+        if (!consumer->has_dead_letter) return QUEUE_ACK;
+        return queue_store_can(consumer->queues, QUEUE_BURY) ? QUEUE_BURY : QUEUE_EXTEND;
     case OUTCOME_SUCCEEDED:
     case OUTCOME_EXPIRED:
     case OUTCOME_SKIP:
@@ -148,9 +158,10 @@ static void add_receipt(struct settlement *settlement, struct member *member)
 {
     const struct work *work = member->work;
     struct queue_call *call = chain_add_queue(&settlement->chain);
+    bool pauses = work->outcome == OUTCOME_RETRY || work->outcome == OUTCOME_RETURN;
     member->receipt = (struct queue_receipt){
         .receipt = work->message->receipt,
-        .visibility_ms = (int64_t)work->retry_ms,
+        .visibility_ms = pauses ? (int64_t)work->retry_ms : 0,
         .must_hold = true,
     };
     call->operation = operation_for(work);
@@ -164,10 +175,11 @@ static void add_member(struct settlement *settlement, struct work *work, uint64_
     struct member *member = &settlement->members[settlement->count++];
     member->work = work;
     work->state = WORK_SETTLING;
-    if (writes_record(work) && work->is_job)
+    if (writes_record(work) && (work->is_job || work->reruns))
         add_change(settlement, member, now_us);
     else if (writes_record(work))
         add_put(settlement, member, now_us);
+    if (work_wants_reply(work)) reply_add(&member->reply, work, &settlement->chain);
     add_receipt(settlement, member);
 }
 
@@ -181,6 +193,7 @@ static void count_outcome(struct worker_counters *counters, enum work_outcome ou
     case OUTCOME_RETRY: counter_add(&counters->retried, 1); break;
     case OUTCOME_RETURN: counter_add(&counters->returned, 1); break;
     case OUTCOME_EXPIRED:
+    case OUTCOME_LEAVE:
     case OUTCOME_SKIP: counter_add(&counters->skipped, 1); break;
     case OUTCOME_DROP: counter_add(&counters->lost, 1); break;
     }
@@ -199,6 +212,7 @@ static void count_job(struct worker *worker, const struct work *work)
         [OUTCOME_RETRY] = {true, JOB_COUNT_RETRIED},
         [OUTCOME_RETURN] = {false, 0},
         [OUTCOME_SKIP] = {false, 0},
+        [OUTCOME_LEAVE] = {false, 0},
         [OUTCOME_DROP] = {false, 0},
     };
     if (kinds[work->outcome].counts)
@@ -229,6 +243,7 @@ static void member_settled(struct settlement *settlement, struct work *work)
 {
     struct worker *worker = settlement->worker;
     count_outcome(&worker->counters, work->outcome);
+    counter_add(&worker->counters.replied, work_wants_reply(work));
     log_outcome(work);
     if (ends_group(work)) settlement->group->stopped = true;
     if (work->is_job) count_job(worker, work);
@@ -276,6 +291,23 @@ static void record_refusal(struct settlement *settlement, struct work *work)
     work->outcome = OUTCOME_FAILED;
 }
 
+static bool is_for_good(enum status status)
+{
+    return status == STATUS_NOT_FOUND || status == STATUS_INVALID_ARGUMENT ||
+           status == STATUS_PERMISSION_DENIED || status == STATUS_UNIMPLEMENTED;
+}
+
+/* It may have been the answer's queue that said no. The result counts without it: if it was not,
+ * the next settlement says so. */
+static void refuse_reply(struct settlement *settlement, struct work *work)
+{
+    work->reply_refused = true;
+    counter_add(&settlement->worker->counters.replies_refused, 1);
+    log_warning("an answer cannot be sent", LOG_STR("queue", work->reply_to),
+                LOG_STR("message", work->message->id),
+                LOG_TEXT("error", settlement->error.message));
+}
+
 static void pause_group(struct settlement *settlement)
 {
     struct group *group = settlement->group;
@@ -294,6 +326,8 @@ static void settlement_failed(struct settlement *settlement)
     take_back(settlement);
     if (settlement->count > 1)
         group->single = true;
+    else if (work_wants_reply(work) && is_for_good(settlement->status))
+        refuse_reply(settlement, work);
     else if (is_lost(settlement->status))
         look_again(settlement, work);
     else if (settlement->status == STATUS_INVALID_ARGUMENT)
@@ -369,7 +403,7 @@ static void settle(struct worker *worker, struct group *group)
     settlement->worker = worker;
     settlement->mail.receive = receive_settled;
     arena_init(&settlement->arena, JOB_ARENA_MAX);
-    chain_init(&settlement->chain, worker->jobs->store, worker->jobs->queues);
+    chain_init(&settlement->chain, worker->jobs->store, group->first->lease->consumer->queues);
     for (struct work *work = group->first;
          work && work->state == WORK_DECIDED && settlement->count < members_max(group);
          work = work->next) {

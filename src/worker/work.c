@@ -1,5 +1,4 @@
 /* One message: what it asks for, whether that is to be run, and how it went. */
-#include "base/hash.h"
 #include "base/mem.h"
 #include "jobs/keep.h"
 #include "loop/loop.h"
@@ -12,27 +11,6 @@ static struct worker *worker_of(const struct work *work)
 
 /* --- what the message says -------------------------------------------------------------------- */
 
-/*
- * The record of a message that others sent: its time is the message's, its chance what the queue
- * and the message are called, so that every receive finds the same record.
- */
-static void derive_record_id(const struct work *work, char ret_id[RECORD_ID_SIZE + 1])
-{
-    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    uint8_t digest[SHA256_SIZE];
-    struct sha256 hash;
-    sha256_init(&hash);
-    sha256_add(&hash, str_of(work->lease->consumer->name));
-    sha256_add(&hash, STR("/"));
-    sha256_add(&hash, work->message->id);
-    sha256_end(&hash, digest);
-    uint128 value = work->message->sent_ms & UINT64_C(0xFFFFFFFFFFFF);
-    for (size_t i = 0; i < 10; i++) value = value << 8 | digest[i];
-    for (int i = RECORD_ID_SIZE - 1; i >= 0; i--, value >>= 5)
-        ret_id[i] = digits[(unsigned)value & 31];
-    ret_id[RECORD_ID_SIZE] = '\0';
-}
-
 void work_open(struct work *work)
 {
     work->kept_input.keep = work->kept_output.keep = RECORD_KEEP_OMITTED;
@@ -40,7 +18,7 @@ void work_open(struct work *work)
     if (work->is_job)
         (void)snprintf(work->id, sizeof work->id, "%.*s", STR_ARGS(work->ticket.job));
     else
-        derive_record_id(work, work->id);
+        work_identify(work);
 }
 
 /* --- outcomes --------------------------------------------------------------------------------- */
@@ -224,7 +202,7 @@ static enum status open_job(struct work *work, struct error *err)
 }
 
 /* What a record needs to name the model, also if the run fails. */
-static enum status name_model(struct work *work, struct error *err)
+enum status work_name_model(struct work *work, struct error *err)
 {
     if (!work->is_job) {
         TRY(choose_model(work, &work->ticket.model, err));
@@ -237,7 +215,7 @@ static enum status name_model(struct work *work, struct error *err)
 /* The rules of what is kept are the model's: it is looked for before anything may fail. */
 static enum status find_model(struct work *work, struct error *err)
 {
-    enum status status = name_model(work, err);
+    enum status status = work_name_model(work, err);
     work->request.model_name = work->ticket.model;
     if (status == STATUS_OK)
         status = serve_find(worker_of(work)->lane, work->ticket.model, work->ticket.version,
@@ -313,14 +291,40 @@ static void fail_for_good(struct work *work, enum status status, const char *tex
     work_decide(work, OUTCOME_FAILED);
 }
 
+/* With the key of one that failed, but another message: sent again, or moved back from the
+ * dead-letter queue, to be run again. */
+static bool has_come_back(const struct work *work)
+{
+    const struct record *record = &work->record;
+    return !work->is_job && work->key.size > 0 && record->state == RECORD_FAILED &&
+           !(record->message_id.data && str_equal(record->message_id, work->message->id));
+}
+
+static void decide_answered(struct work *work)
+{
+    const struct consumer *consumer = work->lease->consumer;
+    bool buries = queue_store_can(consumer->queues, QUEUE_BURY);
+    if (work->is_job || work->record.state != RECORD_FAILED)
+        work_decide(work, OUTCOME_SKIP);
+    else if (consumer->has_dead_letter && !buries)
+        work_decide(work, OUTCOME_LEAVE);
+    else
+        fail_for_good(work, work->record.status, "it had failed before");
+}
+
 static bool decide_by_record(struct work *work, uint64_t now_ms)
 {
     const struct record *record = &work->record;
     uint64_t start_ms = record->start_us / 1000;
-    if (is_answered(work)) {
-        work_decide(work, OUTCOME_SKIP);
-        if (!work->is_job && record->state == RECORD_FAILED)
-            fail_for_good(work, record->status, "it had failed before");
+    if (work_conflicts(work)) {
+        work->key = STR_EMPTY; /* which is the other one's */
+        fail_for_good(work, STATUS_ALREADY_EXISTS,
+                      "its idempotency key was used with another input");
+    } else if (has_come_back(work)) {
+        work->reruns = true;
+        memcpy(work->id, record->id, sizeof work->id);
+    } else if (is_answered(work)) {
+        decide_answered(work);
     } else if (record->expires_us && record->expires_us / 1000 <= now_ms) {
         fail(&work->error, STATUS_DEADLINE_EXCEEDED, "the job's time was over before it was run");
         work->error_status = STATUS_DEADLINE_EXCEEDED;
@@ -335,7 +339,8 @@ static bool decide_by_message(struct work *work)
 {
     if (worker_of(work)->draining || work->lookup_failed) {
         work_return(work, work->lookup_failed ? AGAIN_MS : 0);
-    } else if (work->message->dead_letter_source.size && !work->is_job) {
+    } else if (work->message->dead_letter_source.size && !work->is_job &&
+               !work->lease->consumer->is_foreign) {
         work->lease->consumer->gone = true; /* a dead-letter queue since a moment ago */
         work_return(work, 0);
     } else if (work->lease->consumer->is_jobs && (!work->is_job || !work->found)) {
@@ -350,7 +355,12 @@ static bool decide_by_message(struct work *work)
 void work_start(struct work *work)
 {
     uint64_t now_ms = jobs_now_ms(worker_of(work)->jobs);
+    struct error err;
     if (decide_by_message(work)) return;
+    if (!work->is_job && work_check(work, &err) != STATUS_OK) {
+        work_fail(work, &err);
+        return;
+    }
     if (work->found && decide_by_record(work, now_ms)) return;
     run(work);
 }

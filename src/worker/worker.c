@@ -12,6 +12,8 @@ enum {
     RECEIVES_DEFAULT = 5, /* of a queue that is created here */
     DISCOVERY_MEMORY_MAX = 64 * 1024 * 1024,
     DISCOVERY_PAGE = 1000,
+    DESCRIPTION_MEMORY_MAX = 1024 * 1024,
+    VISIBILITY_S_WANTED = 10,
 };
 
 bool worker_pattern_fits(struct str pattern, struct str name)
@@ -75,14 +77,33 @@ static char *model_for(const struct worker_options *options, struct str queue)
     return NULL;
 }
 
-static struct consumer *consumer_find(struct worker *worker, struct str name)
+static struct consumer *consumer_find(struct worker *worker, struct queue_store *queues,
+                                      struct str name)
 {
     LIST_EACH(link, &worker->consumers)
     {
         struct consumer *consumer = CONTAINER_OF(link, struct consumer, link);
-        if (str_equal(str_of(consumer->name), name)) return consumer;
+        if (consumer->queues == queues && str_equal(str_of(consumer->name), name)) return consumer;
     }
     return NULL;
+}
+
+static struct consumer *consumer_add(struct worker *worker, struct queue_store *queues,
+                                     struct str name)
+{
+    if (worker->consumer_count == WORKER_CONSUMERS_MAX) return NULL;
+    struct consumer *consumer = consumer_new(worker, queues, name);
+    consumer->model = model_for(&worker->options, name);
+    list_add_last(&worker->consumers, &consumer->link);
+    worker->consumer_count++;
+    log_info("leasing from queue", LOG_STR("queue", name),
+             LOG_TEXT("kind", queue_store_kind(queues)));
+    return consumer;
+}
+
+static bool is_foreign(const char *consume)
+{
+    return str_starts_with(str_of(consume), STR(WORKER_SQS));
 }
 
 static bool is_own(struct str name)
@@ -95,7 +116,9 @@ static bool is_wanted(const struct worker *worker, struct str name)
     if (is_own(name)) return true;
     if (str_starts_with(name, STR(JOBS_RESERVED))) return false;
     for (size_t i = 0; i < worker->options.consume_count; i++)
-        if (worker_pattern_fits(str_of(worker->options.consume[i]), name)) return true;
+        if (!is_foreign(worker->options.consume[i]) &&
+            worker_pattern_fits(str_of(worker->options.consume[i]), name))
+            return true;
     return false;
 }
 
@@ -119,15 +142,10 @@ static bool is_dead_letter(const struct discovery *discovery, struct str name)
 
 static void consumer_notice(struct worker *worker, const struct queue_description *queue)
 {
-    struct consumer *consumer = consumer_find(worker, queue->name);
-    if (!consumer) {
-        if (worker->consumer_count == WORKER_CONSUMERS_MAX) return;
-        consumer = consumer_new(worker, queue->name);
-        consumer->model = model_for(&worker->options, queue->name);
-        list_add_last(&worker->consumers, &consumer->link);
-        worker->consumer_count++;
-        log_info("leasing from queue", LOG_STR("queue", queue->name));
-    }
+    struct queue_store *queues = worker->jobs->queues;
+    struct consumer *consumer = consumer_find(worker, queues, queue->name);
+    if (!consumer) consumer = consumer_add(worker, queues, queue->name);
+    if (!consumer) return;
     consumer->seen = true;
     consumer->gone = false;
     consumer_configure(consumer, &queue->settings);
@@ -145,9 +163,9 @@ static void notice_all(struct worker *worker, const struct discovery *discovery)
     LIST_EACH(link, &worker->consumers)
     {
         struct consumer *consumer = CONTAINER_OF(link, struct consumer, link);
-        if (consumer->seen) continue;
+        if (consumer->seen || consumer->is_foreign) continue;
         consumer->gone = true;
-        if (consumer->leasing) queue_cancel_wait(worker->jobs->queues, &consumer->leasing->call);
+        if (consumer->leasing) queue_cancel_wait(consumer->queues, &consumer->leasing->call);
     }
 }
 
@@ -247,7 +265,7 @@ static void on_tick(struct loop_timer *timer)
     if (!worker->ready) worker->ready = serve_wait_started(worker->options.serve, 0);
     LIST_EACH(link, &worker->consumers)
     consumer_tick(CONTAINER_OF(link, struct consumer, link));
-    if (worker->ready && !worker->discovering && !worker->draining &&
+    if (worker->ready && !worker->discovering && !worker->draining && worker->jobs->queues &&
         now_ns >= worker->discovery_ns) {
         worker->discovery_ns = now_ns + DISCOVERY_MS * NS_PER_MS;
         discover(worker);
@@ -276,12 +294,57 @@ static enum status create_queues(const struct worker_options *options, struct er
     if (options->consume_count > WORKER_PATTERNS_MAX)
         return fail(err, STATUS_INVALID_ARGUMENT, "%zu names of queues to lease from: at most %d",
                     options->consume_count, WORKER_PATTERNS_MAX);
+    if (!options->jobs->queues) return STATUS_OK;
     TRY(jobs_prepare(options->jobs, err));
     for (size_t i = 0; i < options->consume_count; i++) {
         struct str name = str_of(options->consume[i]);
-        if (name.size > 0 && is_plain(name))
+        if (name.size > 0 && is_plain(name) && !is_foreign(options->consume[i]))
             TRY(jobs_create_queue(options->jobs, name, RECEIVES_DEFAULT, err));
     }
+    return STATUS_OK;
+}
+
+/* What a queue that somebody else has made lacks. */
+static void warn_of_settings(struct str name, const struct queue_settings *settings)
+{
+    if (settings->max_receive_count == 0)
+        log_warning("the queue has no redrive policy: messages that fail for good are deleted, "
+                    "their records stay",
+                    LOG_STR("queue", name));
+    if (settings->visibility_s < VISIBILITY_S_WANTED)
+        log_warning("the queue's visibility time-out is short: messages of a worker that stalls "
+                    "for a moment are run again",
+                    LOG_STR("queue", name), LOG_U64("seconds", settings->visibility_s));
+}
+
+static enum status add_foreign(struct worker *worker, struct str name, struct error *err)
+{
+    struct queue_store *sqs = worker->options.sqs;
+    struct arena arena;
+    arena_init(&arena, DESCRIPTION_MEMORY_MAX);
+    struct queue_call call = {.operation = QUEUE_DESCRIBE, .queue = name, .arena = &arena};
+    enum status status = queue_run(sqs, &call, err);
+    if (status == STATUS_OK && !consumer_find(worker, sqs, name)) {
+        struct consumer *consumer = consumer_add(worker, sqs, name);
+        if (consumer)
+            consumer_configure(consumer, &call.description.settings);
+        else
+            status = fail(err, STATUS_EXHAUSTED, "more than %d queues", WORKER_CONSUMERS_MAX);
+        if (consumer) warn_of_settings(name, &call.description.settings);
+    }
+    arena_clear(&arena);
+    return fail_while(err, status, "queue '" WORKER_SQS "%.*s'", STR_ARGS(name));
+}
+
+/* Asked before the worker starts: a queue that is not there, or that this key may not read, is
+ * somebody's mistake. */
+static enum status add_all_foreign(struct worker *worker, struct error *err)
+{
+    const struct worker_options *options = &worker->options;
+    for (size_t i = 0; options->sqs && i < options->consume_count; i++)
+        if (is_foreign(options->consume[i]))
+            TRY(add_foreign(worker, str_from(str_of(options->consume[i]), strlen(WORKER_SQS)),
+                            err));
     return STATUS_OK;
 }
 
@@ -319,7 +382,8 @@ static struct worker *worker_new(const struct worker_options *options)
 static enum status start(struct worker *worker, struct error *err)
 {
     TRY(create_queues(&worker->options, err));
-    if (worker->jobs->options.callback_rules)
+    TRY(add_all_foreign(worker, err));
+    if (worker->jobs->options.callback_rules && worker->jobs->queues)
         TRY(courier_start(worker->jobs, &worker->courier, err));
     TRY(loop_new(&(struct loop_options){0}, &worker->loop, err));
     worker->lane = serve_lane_new(worker->options.serve, worker->loop);
@@ -354,7 +418,7 @@ static void receive_drain(struct mail *mail)
     LIST_EACH(link, &worker->consumers)
     {
         struct consumer *consumer = CONTAINER_OF(link, struct consumer, link);
-        if (consumer->leasing) queue_cancel_wait(worker->jobs->queues, &consumer->leasing->call);
+        if (consumer->leasing) queue_cancel_wait(consumer->queues, &consumer->leasing->call);
     }
 }
 

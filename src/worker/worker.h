@@ -7,7 +7,8 @@
  *   worker_drain(worker);                           // leases no more
  *   if (worker_wait(worker, grace_ns)) worker_stop(worker);
  *
- * What it runs: the jobs of jobs/jobs.h, and what others send to the queues that `consume` names.
+ * What it runs: the jobs of jobs/jobs.h, where there are queues for them, and what others send to
+ * the queues that `consume` names, its own or SQS's.
  * All messages of one lease are submitted in one turn of its loop, so the scheduler makes batches
  * of them.
  *
@@ -22,6 +23,15 @@
  *   transient     (engine, overload): back in the queue after a pause that doubles, until its
  *                 receives or attempts are used up; then as poison
  *   answered before, cancelled, expired   acknowledged, not run
+ *
+ * A queue of SQS buries nothing at once: poison is recorded, then left to come back until its
+ * receives are used up, when SQS moves it; it is not run again meanwhile.
+ *
+ * Which record belongs to a message of others: the one with its key, which is the attribute
+ * 'idempotency-key'; else, of a FIFO queue, group and deduplication id, if the sender chose that;
+ * else the one whose id follows from the message's. So a message that is sent twice is run twice at
+ * worst, and answered once. The attribute 'reply-to' has the answer sent to a queue too, at least
+ * once, before the message is acknowledged.
  *
  * Messages of one group are run together but take effect in order: the result of the second is
  * written with or after that of the first. If the first has to be retried, the others are given
@@ -44,6 +54,9 @@ enum {
     WORKER_IN_FLIGHT_MAX = QUEUE_LEASE_MAX,
 };
 
+/* What stands before the name of a queue of SQS. */
+#define WORKER_SQS "sqs:"
+
 struct worker;
 
 struct worker_options {
@@ -56,6 +69,15 @@ struct worker_options {
      */
     const char *const *consume;
     size_t consume_count;
+    /*
+     * Queues of SQS among those: "sqs:NAME" (queue_sqs.h; the names are plain by now). They are
+     * there already, and stay as they are. NULL: there are none.
+     */
+    struct queue_store *sqs;
+    /* Queues that a message may have its answer sent to (attribute 'reply-to'): names, with * and
+     * ? as wild cards, of where the message came from. */
+    const char *const *reply_allow;
+    size_t reply_allow_count;
     const char *const *models; /* "QUEUE=MODEL": the model of messages that name none */
     size_t model_count;
     uint32_t in_flight_max; /* messages of one queue; 0: 256 */
@@ -72,7 +94,9 @@ struct worker_counters {
     struct counter skipped;  /* acknowledged without a run: answered before, cancelled, expired */
     struct counter lost;     /* the lease ran out first: somebody else's now */
     struct counter extended; /* leases, so that long work stays hidden from others */
-    struct counter lease_failures; /* tries to lease that the queue's storage refused */
+    struct counter replied;  /* answers sent to who asked for one */
+    struct counter replies_refused; /* whose queue is not there, or does not take them */
+    struct counter lease_failures;  /* tries to lease that the queue's storage refused */
     struct counter in_flight;
     struct counter consumers;
 };
