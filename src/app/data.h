@@ -25,7 +25,7 @@ struct data;
 
 struct data_parts {
     struct database *database;
-    struct queue_store *queues;
+    struct queue_store *queues; /* NULL: a kind that keeps results only */
     struct store *store;
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "watch/cloudwatch.h"
 #include "worker/worker.h"
 
 #include <pthread.h>
@@ -18,7 +19,8 @@ struct background {
     bool started;
     bool joined;
     _Atomic bool ending;
-    struct worker *worker; /* the thread's until it has ended */
+    struct worker *worker;         /* the thread's until it has ended */
+    struct cloudwatch *cloudwatch; /* NULL: it is not told */
     pthread_mutex_t lock;
     struct worker *shown; /* the worker while it may be asked for its numbers; under the lock */
 };
@@ -102,9 +104,31 @@ struct background *background_new(struct app *app, const struct config *config, 
     return background;
 }
 
+static void read_counters(void *context, struct metrics_worker *ret_counters)
+{
+    background_counters_read(context, ret_counters);
+}
+
+static enum status start_telling(struct background *background, struct error *err)
+{
+    const struct config *config = background->config;
+    const struct cloudwatch_options options = {
+        .namespace = config->metrics_cloudwatch,
+        .dimensions = config->metrics_cloudwatch_dimensions.items,
+        .dimension_count = config->metrics_cloudwatch_dimensions.count,
+        .interval_ns = config->metrics_cloudwatch_interval_ns,
+        .read = read_counters,
+        .context = background,
+    };
+    if (!background->works || !*config->metrics_cloudwatch) return STATUS_OK;
+    return fail_while(err, cloudwatch_new(&options, &background->cloudwatch, err),
+                      "metrics.cloudwatch");
+}
+
 enum status background_start(struct background *background, struct error *err)
 {
     struct data *data = background->app->data;
+    TRY(start_telling(background, err));
     TRY(data_start(data, err));
     if (data_is_off(data)) return STATUS_OK;
     int problem = pthread_create(&background->thread, NULL, background_run, background);
@@ -171,6 +195,8 @@ bool background_wait(struct background *background, uint64_t timeout_ns)
 void background_stop(struct background *background)
 {
     join(background);
+    cloudwatch_free(background->cloudwatch);
+    background->cloudwatch = NULL;
     show(background, NULL);
     worker_stop(background->worker);
     background->worker = NULL;

@@ -188,46 +188,46 @@ static enum status add(struct queue_sqs *sqs, const struct sqs_queue_name *name,
     return STATUS_OK;
 }
 
-static enum status find_or_add(struct queue_sqs *sqs, struct str name, struct sqs_queue *ret_copy,
-                               struct error *err)
+/* What is known of a name: nothing, or of whose account it is, or its URL as well. */
+static void look_up(struct queue_sqs *sqs, struct str name, struct sqs_queue *ret_copy)
 {
-    const struct sqs_queue_name plain = {name, STR_EMPTY, STR_EMPTY, STR_EMPTY};
+    *ret_copy = (struct sqs_queue){.url = NULL};
+    (void)pthread_mutex_lock(&sqs->mutex);
+    const struct sqs_queue *queue = find(sqs, name);
+    if (queue) *ret_copy = *queue;
+    (void)pthread_mutex_unlock(&sqs->mutex);
+}
+
+static enum status remember_url(struct queue_sqs *sqs, struct str name, struct str url,
+                                struct str *ret_url, struct error *err)
+{
+    const struct sqs_queue_name found = {name, url, STR_EMPTY, STR_EMPTY};
     enum status status = STATUS_OK;
-    TRY(rules_check_name(name, err));
     (void)pthread_mutex_lock(&sqs->mutex);
     struct sqs_queue *queue = find(sqs, name);
-    if (!queue) status = add(sqs, &plain, &queue, err);
-    if (status == STATUS_OK) *ret_copy = *queue;
+    if (!queue) status = add(sqs, &found, &queue, err);
+    if (status == STATUS_OK && !queue->url) queue->url = str_copy(url);
+    if (status == STATUS_OK) *ret_url = str_of(queue->url);
     (void)pthread_mutex_unlock(&sqs->mutex);
     return status;
 }
 
-static void remember_url(struct queue_sqs *sqs, struct str name, struct str url,
-                         struct str *ret_url)
-{
-    (void)pthread_mutex_lock(&sqs->mutex);
-    struct sqs_queue *queue = find(sqs, name);
-    assert(queue);
-    if (!queue->url) queue->url = str_copy(url);
-    *ret_url = str_of(queue->url);
-    (void)pthread_mutex_unlock(&sqs->mutex);
-}
-
+/* Names of queues that are not there are not kept: some come from messages. */
 enum status sqs_url(struct queue_sqs *sqs, struct str name, struct str *ret_url, struct error *err)
 {
     struct sqs_queue queue;
     struct arena arena;
     struct str url;
-    TRY(find_or_add(sqs, name, &queue, err));
+    TRY(rules_check_name(name, err));
+    look_up(sqs, name, &queue);
     if (queue.url) {
         *ret_url = str_of(queue.url);
         return STATUS_OK;
     }
     arena_init(&arena, 1 << 20);
-    const struct sqs_queue_name asked = {.name = str_of(queue.name),
-                                         .account = str_of(queue.account)};
+    const struct sqs_queue_name asked = {.name = name, .account = str_of(queue.account)};
     enum status status = sqs_ask_url(sqs, &asked, &arena, &url, err);
-    if (status == STATUS_OK) remember_url(sqs, name, url, ret_url);
+    if (status == STATUS_OK) status = remember_url(sqs, name, url, ret_url, err);
     arena_clear(&arena);
     return status;
 }

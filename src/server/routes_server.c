@@ -80,7 +80,7 @@ void server_handle_metrics(struct server_thread *thread, struct http_exchange *e
                                    .depths = options->depths,
                                    .jobs = options->jobs ? &options->jobs->tally : NULL};
     if (options->data && data_get(options->data, &parts, &err) == STATUS_OK) {
-        source.queues = queue_store_tally(parts.queues);
+        if (parts.queues) source.queues = queue_store_tally(parts.queues);
         source.database = parts.database;
     }
     if (options->read_worker) options->read_worker(options->read_worker_context, &source.worker);

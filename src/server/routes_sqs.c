@@ -141,6 +141,9 @@ static enum status submit(struct handling *handling, struct error *err)
     struct server_thread *thread = handling->errand.thread;
     struct data_parts parts;
     TRY(data_get(thread->options->data, &parts, err));
+    if (!parts.queues)
+        return fail(err, STATUS_UNAVAILABLE,
+                    "there are no queues here: data.url keeps results only");
     call->done = queue_done;
     call->context = handling;
     if (call->operation == QUEUE_LEASE) {
