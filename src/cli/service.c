@@ -35,6 +35,7 @@ static struct server_options server_options_of(const struct config *config, cons
         .jobs = app->jobs,
         .recorder = app->recorder,
         .depths = app->depths,
+        .outside = app->sqs,
         .name = config->server_name,
         .address = config->http_address,
         .port = (uint16_t)config->http_port,

@@ -330,8 +330,11 @@ static void look(struct watch *watch)
         .context = watch,
         .get = {.id = watch->id, .without_payloads = watch->kind == WATCH_EVENTS},
     };
-    watch->status = store_submit(thread->options->jobs->store, &watch->call, &watch->error);
-    if (watch->status != STATUS_OK) errand_return(&watch->errand);
+    struct error failure; /* once it is taken, the watch is `got`'s */
+    if (store_submit(thread->options->jobs->store, &watch->call, &failure) == STATUS_OK) return;
+    watch->status = failure.status;
+    watch->error = failure;
+    errand_return(&watch->errand);
 }
 
 static void on_ring(struct bell_listener *listener)

@@ -318,8 +318,11 @@ void jobs_handle_list(struct server_thread *thread, struct http_exchange *exchan
     listing->call.done = listed;
     listing->call.context = listing;
     errand_begin(&listing->errand, listing_returned);
-    listing->status = store_submit(thread->options->jobs->store, &listing->call, &listing->error);
-    if (listing->status != STATUS_OK) errand_return(&listing->errand);
+    struct error failure; /* once it is taken, the listing is `listed`'s */
+    if (store_submit(thread->options->jobs->store, &listing->call, &failure) == STATUS_OK) return;
+    listing->status = failure.status;
+    listing->error = failure;
+    errand_return(&listing->errand);
 }
 
 /* --- cancel and retry --------------------------------------------------------------------------

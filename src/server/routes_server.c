@@ -83,6 +83,7 @@ void server_handle_metrics(struct server_thread *thread, struct http_exchange *e
         if (parts.queues) source.queues = queue_store_tally(parts.queues);
         source.database = parts.database;
     }
+    if (options->outside) source.sqs = queue_store_tally(options->outside);
     if (options->read_worker) options->read_worker(options->read_worker_context, &source.worker);
     enum metrics_form form = metrics_form_for(http_exchange_header(exchange, HTTP_HEADER_ACCEPT));
     struct buffer *out = http_exchange_scratch(exchange);

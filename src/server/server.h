@@ -21,16 +21,18 @@
 enum { SERVER_THREADS_MAX = SERVE_LANES_MAX };
 
 struct data;
+struct queue_store;
 struct jobs;
 struct recorder;
 struct server;
 
 struct server_options {
-    struct serve *serve;       /* borrowed, outlives the server */
-    struct data *data;         /* the same: queues, jobs and results; NULL: there are none */
-    struct jobs *jobs;         /* the same */
-    struct recorder *recorder; /* the same; NULL: no request is recorded */
-    struct depths *depths;     /* the same; NULL: the depth of queues is not shown */
+    struct serve *serve;         /* borrowed, outlives the server */
+    struct data *data;           /* the same: queues, jobs and results; NULL: there are none */
+    struct jobs *jobs;           /* the same */
+    struct recorder *recorder;   /* the same; NULL: no request is recorded */
+    struct depths *depths;       /* the same; NULL: the depth of queues is not shown */
+    struct queue_store *outside; /* the same; queues of SQS whose counts are shown; NULL: none */
     /* The worker's numbers for /metrics; NULL: there is none. Any thread. */
     void (*read_worker)(void *context, struct metrics_worker *ret_counters);
     void *read_worker_context;

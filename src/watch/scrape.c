@@ -4,9 +4,25 @@
 #include "base/mem.h"
 #include "watch/process.h"
 
+/* Behind the rows that are there, as far as there is room. */
+static void add_sqs(struct tally *sqs, struct metrics_counts *queues)
+{
+    struct tally_row *rows = MEM_NEW_ARRAY(struct tally_row, TALLY_ROWS_MAX);
+    size_t count = tally_read(sqs, rows);
+    for (size_t i = 0; i < count && queues->count < TALLY_ROWS_MAX; i++) {
+        struct tally_row *row = &queues->rows[queues->count++];
+        *row = rows[i];
+        row->name_size =
+            (size_t)snprintf(row->name, sizeof row->name, "sqs:%.*s",
+                             (int)MIN(rows[i].name_size, sizeof row->name - 5), rows[i].name);
+    }
+    mem_free(rows);
+}
+
 static void read_data(const struct scrape_source *source, struct metrics_data *data)
 {
     if (source->queues) data->queues.count = tally_read(source->queues, data->queues.rows);
+    if (source->sqs) add_sqs(source->sqs, &data->queues);
     if (source->jobs) data->jobs.count = tally_read(source->jobs, data->jobs.rows);
     if (source->depths) depths_read(source->depths, &data->depths);
     if (source->database) database_counters_read(source->database, &data->database);

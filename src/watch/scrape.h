@@ -12,6 +12,7 @@ struct scrape_source {
     const struct metrics_http *http; /* the caller's sums */
     const struct recorder *recorder;
     struct tally *queues; /* kinds: enum queue_count */
+    struct tally *sqs;    /* the same of queues of SQS, which are shown as "sqs:NAME" */
     struct tally *jobs;   /* kinds: metrics_job_states */
     struct depths *depths;
     struct database *database;

@@ -12,6 +12,7 @@ struct consumer *consumer_new(struct worker *worker, struct queue_store *queues,
     consumer->worker = worker;
     consumer->queues = queues;
     consumer->is_foreign = queues == worker->options.sqs;
+    consumer->refresh_ns = clock_monotonic_ns() + REFRESH_MS * NS_PER_MS;
     memcpy(consumer->name, name.data, name.size);
     consumer->is_jobs = !consumer->is_foreign && str_starts_with(name, STR(JOBS_RESERVED));
     list_init(&consumer->leases);
@@ -36,7 +37,8 @@ void consumer_configure(struct consumer *consumer, const struct queue_settings *
 
 bool consumer_is_idle(const struct consumer *consumer)
 {
-    return !consumer->leasing && list_is_empty(&consumer->leases) && !consumer->beating;
+    return !consumer->leasing && list_is_empty(&consumer->leases) && !consumer->beating &&
+           !consumer->refreshing;
 }
 
 /* --- leases ----------------------------------------------------------------------------------- */
@@ -216,8 +218,9 @@ void consumer_lease(struct consumer *consumer)
     };
     consumer->leasing = lease;
     worker_begin_call(worker);
-    lease->status = queue_submit(consumer->queues, &lease->call, &err);
-    if (lease->status == STATUS_OK) return;
+    /* Taken: the lease is `leased`'s from then on, which may have been called already. */
+    if (queue_submit(consumer->queues, &lease->call, &err) == STATUS_OK) return;
+    lease->status = err.status;
     lease->error = err;
     loop_post(worker->loop, &lease->mail);
 }
@@ -345,6 +348,56 @@ static void beat(struct consumer *consumer)
         loop_post(consumer->worker->loop, &beat->mail);
 }
 
+/* --- settings of a queue of SQS --------------------------------------------------------------- */
+
+struct refresh {
+    struct consumer *consumer;
+    struct queue_call call;
+    struct arena arena;
+    struct mail mail;
+    enum status status;
+};
+
+/* What cannot be read stays as it was known: the next lease says what is wrong. */
+static void receive_refresh(struct mail *mail)
+{
+    struct refresh *refresh = CONTAINER_OF(mail, struct refresh, mail);
+    struct consumer *consumer = refresh->consumer;
+    consumer->refreshing = false;
+    if (refresh->status == STATUS_OK)
+        consumer_configure(consumer, &refresh->call.description.settings);
+    arena_clear(&refresh->arena);
+    mem_free(refresh);
+    worker_end_call(consumer->worker);
+}
+
+static void refreshed(struct queue_call *call, enum status status, const struct error *err UNUSED)
+{
+    struct refresh *refresh = call->context;
+    refresh->status = status;
+    loop_post(refresh->consumer->worker->loop, &refresh->mail);
+}
+
+static void refresh(struct consumer *consumer, uint64_t now_ns)
+{
+    struct refresh *refresh = MEM_NEW(struct refresh);
+    struct error err;
+    consumer->refresh_ns = now_ns + REFRESH_MS * NS_PER_MS;
+    consumer->refreshing = true;
+    refresh->consumer = consumer;
+    refresh->mail.receive = receive_refresh;
+    arena_init(&refresh->arena, DESCRIPTION_MEMORY_MAX);
+    refresh->call = (struct queue_call){.operation = QUEUE_DESCRIBE,
+                                        .queue = str_of(consumer->name),
+                                        .arena = &refresh->arena,
+                                        .done = refreshed,
+                                        .context = refresh};
+    worker_begin_call(consumer->worker);
+    if (queue_submit(consumer->queues, &refresh->call, &err) == STATUS_OK) return;
+    refresh->status = err.status;
+    loop_post(consumer->worker->loop, &refresh->mail);
+}
+
 /* --- the tick ----------------------------------------------------------------------------------
  */
 
@@ -374,5 +427,8 @@ void consumer_tick(struct consumer *consumer)
         consumer->beat_ns = now_ns;
         beat(consumer);
     }
+    if (consumer->is_foreign && !consumer->refreshing && !consumer->worker->draining &&
+        now_ns >= consumer->refresh_ns)
+        refresh(consumer, now_ns);
     consumer_lease(consumer);
 }

@@ -27,6 +27,8 @@ enum {
     RUNNING_AFTER_MS = 200, /* a job that takes longer than this is seen as running */
     LEASE_WAIT_MS = 20000,
     DISCOVERY_MS = 2000,
+    REFRESH_MS = 15 * 1000,               /* settings of a queue of SQS, which others may change */
+    DESCRIPTION_MEMORY_MAX = 1024 * 1024, /* of one queue */
     WORK_MEMORY_MAX = 512 * 1024 * 1024,
     LEASE_MEMORY_MAX = 1100 * 1024 * 1024, /* the largest lease of the largest messages */
     RETRY_MS_MIN = 500,
@@ -161,6 +163,8 @@ struct consumer {
     uint32_t failures; /* in a row, of leasing */
     uint64_t beat_ns;
     bool beating;
+    uint64_t refresh_ns; /* of a queue of SQS: when its settings are asked for again */
+    bool refreshing;
 };
 
 struct worker {

@@ -12,7 +12,6 @@ enum {
     RECEIVES_DEFAULT = 5, /* of a queue that is created here */
     DISCOVERY_MEMORY_MAX = 64 * 1024 * 1024,
     DISCOVERY_PAGE = 1000,
-    DESCRIPTION_MEMORY_MAX = 1024 * 1024,
     VISIBILITY_S_WANTED = 10,
 };
 
@@ -186,8 +185,8 @@ static void ask_for_page(struct discovery *discovery, struct str after)
         .context = discovery,
         .page = {.count_max = DISCOVERY_PAGE, .after = after},
     };
-    discovery->status = queue_submit(discovery->worker->jobs->queues, &discovery->call, &err);
-    if (discovery->status == STATUS_OK) return;
+    if (queue_submit(discovery->worker->jobs->queues, &discovery->call, &err) == STATUS_OK) return;
+    discovery->status = err.status;
     log_warning("queues cannot be listed", LOG_TEXT("error", err.message));
     loop_post(discovery->worker->loop, &discovery->mail);
 }

@@ -55,6 +55,8 @@ def test_messages_are_answered_once(queues, run):
     assert sorted(worker.output(one)[0] for one in found) == [2 * value for value in range(25)]
     worker.wait_empty(queues, name)
     assert worker.count('slipway_worker_outcomes_total{outcome="succeeded"}') == 25
+    assert worker.count('slipway_queue_received_total{queue="sqs:%s"}' % name) >= 25
+    assert worker.count('slipway_queue_deleted_total{queue="sqs:%s"}' % name) == 25
 
 
 def test_a_queue_is_named_by_its_url_or_its_arn(queues, run):
@@ -234,6 +236,18 @@ def test_settings_that_lose_messages_are_told(queues, run):
     assert len([line for line in told if "redrive policy" in line and f"queue={bare}" in line]) == 1
     assert len([line for line in told if "visibility time-out is short" in line and f"queue={bare}" in line]) == 1
     assert not [line for line in told if f"queue={good}" in line]
+
+
+def test_settings_that_change_are_noticed(queues, run):
+    name, dead = queues.create(), queues.create("late-dead")
+    worker = run([MODELS / "doubleit"], [name])
+    worker.wait_until(lambda: f"queue={name} kind=sqs" in worker.log(), "the start")
+    arn = queues.client.get_queue_attributes(QueueUrl=queues.url(dead), AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    queues.client.set_queue_attributes(QueueUrl=queues.url(name), Attributes={
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})})
+    time.sleep(20)
+    queues.send(name, "poison")
+    assert [message["Body"] for message in queues.receive(dead, 1)] == ["poison"]
 
 
 # ---- answers
