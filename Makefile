@@ -40,6 +40,14 @@ setup-test:
 test: setup-test build ## every test, on the release build
 	$(call ctest,release)
 
+.PHONY: package
+package: build ## Debian packages and an archive of the release build, in build/packages
+	@tools/package build/packages
+
+.PHONY: release
+release: setup-test ## VERSION=1.2.3: all that a release does, short of publishing it
+	@tools/release "$(VERSION)"
+
 .PHONY: debug
 debug: setup-test ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	cmake --preset debug

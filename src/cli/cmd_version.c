@@ -1,5 +1,7 @@
 /* `slipway version`: what this is, in text or JSON. */
+#include "base/hash.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "cli/command.h"
 #include "engine/loader.h"
 
@@ -18,6 +20,40 @@ static void add_engine(void *context, const char *name)
     json_add_string(context, str_of(name));
 }
 
+/* Of a file that cannot be read: none. */
+static void put_digest(struct json_writer *writer, struct str name, const char *path)
+{
+    uint8_t digest[SHA256_SIZE];
+    char text[SHA256_HEX_SIZE];
+    struct error err;
+    if (!path || sha256_of_file(path, digest, &err) != STATUS_OK) return;
+    sha256_hex(digest, text);
+    json_put_string(writer, name, str_of(text));
+}
+
+struct digests {
+    struct json_writer *writer;
+    const struct engine_registry *engines;
+};
+
+static void add_digest(void *context, const char *name)
+{
+    const struct digests *digests = context;
+    char *path CLEANUP(mem_freep) = engine_file(digests->engines, name);
+    put_digest(digests->writer, str_of(name), path);
+}
+
+/* SHA-256 of the program's file and of each engine's. */
+static void print_digests(struct json_writer *writer, struct engine_registry *engines)
+{
+    struct digests digests = {writer, engines};
+    json_add_name(writer, STR("digests"));
+    json_begin_object(writer);
+    put_digest(writer, STR("slipway"), "/proc/self/exe");
+    engine_registry_visit(engines, add_digest, &digests);
+    json_end_object(writer);
+}
+
 static void print_json(struct buffer *out, struct engine_registry *engines)
 {
     struct json_writer writer;
@@ -31,6 +67,7 @@ static void print_json(struct buffer *out, struct engine_registry *engines)
     json_begin_array(&writer);
     engine_registry_visit(engines, add_engine, &writer);
     json_end_array(&writer);
+    print_digests(&writer, engines);
     json_end_object(&writer);
     buffer_add_byte(out, '\n');
 }

@@ -94,10 +94,14 @@ static char *find_file(const struct engine_registry *registry, const char *name)
     return NULL;
 }
 
+char *engine_file(const struct engine_registry *registry, const char *name)
+{
+    return engine_name_is_valid(str_of(name)) ? find_file(registry, name) : NULL;
+}
+
 bool engine_is_installed(const struct engine_registry *registry, const char *name)
 {
-    if (!engine_name_is_valid(str_of(name))) return false;
-    char *path CLEANUP(mem_freep) = find_file(registry, name);
+    char *path CLEANUP(mem_freep) = engine_file(registry, name);
     return path != NULL;
 }
 

@@ -41,6 +41,9 @@ void engine_registry_visit(struct engine_registry *registry,
 /* True if the engine's file is there; does not open it. */
 bool engine_is_installed(const struct engine_registry *registry, const char *name);
 
+/* The path of the engine's file, which the caller frees with mem_free; NULL if there is none. */
+char *engine_file(const struct engine_registry *registry, const char *name);
+
 /* True for a name that an engine may have. */
 bool engine_name_is_valid(struct str name);
 

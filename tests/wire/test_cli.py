@@ -1,4 +1,5 @@
 """The commands, as a person types them."""
+import hashlib
 import json
 import os
 import pathlib
@@ -239,6 +240,8 @@ def test_version():
     report = json.loads(run("version", "--json").stdout)
     assert {"onnx", "torch"} <= set(report["engines"]) and report["engine_abi"] >= 1
     assert run("--version").stdout.split()[1] == report["version"]
+    assert report["digests"]["slipway"] == hashlib.sha256(pathlib.Path(BINARY).read_bytes()).hexdigest()
+    assert set(report["engines"]) == set(report["digests"]) - {"slipway"}
 
 
 def test_a_wrong_value_without_effect_is_named(tmp_path):
