@@ -1,5 +1,6 @@
 """app.yaml keeps what checks.py asks for, in each environment; and each check is shown to fail on a broken template."""
 import copy
+import json
 
 import pytest
 
@@ -102,8 +103,13 @@ def no_partial_batches(template):
 def no_alias(template):
     drop(properties(template, "Function"), "AutoPublishAlias")
     properties(template, "Function").pop("DeploymentPreference", None)
-    template["Resources"] = {name: resource for name, resource in template["Resources"].items()
-                             if "Function.Version" not in str(resource)}
+    for name in ("CanaryErrors", "CanarySlow", "CanaryFailures"):
+        properties(template, name)["Dimensions"].pop()
+    drop(properties(template, "Hook"), "Environment", "Variables", "SLIPWAY_LAMBDA_HOOK_TARGET")
+    drop(template["Outputs"], "FunctionVersion")
+    text = json.dumps(template).replace("${ServerlessDeploymentApplication}", "none")
+    template.update(json.loads(text))
+    drop(template["Resources"], "WorkflowStart")
 
 
 @mutation("concurrency", "reserves 50 environments for 50", "main")
@@ -214,6 +220,192 @@ def address(template):
 def a_renamed_option(template):
     variables = properties(template, "Function")["Environment"]["Variables"]
     variables["SLIPWAY_MODEL_REPOSITORIES"] = variables.pop("SLIPWAY_MODEL_REPOSITORY")
+
+
+def alarm(template, name):
+    return properties(template, name)
+
+
+@mutation("metrics_exist", "no metric Error in AWS/Lambda")
+def the_seeds_metric(template):
+    alarm(template, "CanaryErrors")["MetricName"] = "Error"
+
+
+@mutation("metrics_exist", "no metric Billing in AWS/Lambda")
+def the_seeds_billing(template):
+    alarm(template, "Throttled")["MetricName"] = "Billing"
+
+
+@mutation("metrics_exist", "no metric DriftScore in Slipway")
+def a_metric_nobody_writes(template):
+    alarm(template, "CanaryFailures")["MetricName"] = "DriftScore"
+
+
+@mutation("metrics_exist", "does not come with dimensions TableName")
+def the_table_without_operations(template):
+    dimensions = alarm(template, "TableErrors")["Metrics"][1]["MetricStat"]["Metric"]["Dimensions"]
+    del dimensions[1]
+
+
+@mutation("metrics_exist", "namespace AWS/Lamda is not known")
+def another_namespace(template):
+    alarm(template, "Crowded")["Namespace"] = "AWS/Lamda"
+
+
+@mutation("dimensions_exist", "FunctionName 'inferencceFunction-dev'")
+def the_seeds_typo(template):
+    alarm(template, "Throttled")["Dimensions"][0]["Value"] = "inferencceFunction-dev"
+
+
+@mutation("dimensions_exist", "QueueName '<Fifo.Arn>'")
+def arn_for_a_name(template):
+    alarm(template, "FifoOld")["Dimensions"][0]["Value"] = {"Fn::GetAtt": ["Fifo", "Arn"]}
+
+
+@mutation("dimensions_exist", "Resource 'slipway-main:current'")
+def another_alias(template):
+    alarm(template, "CanarySlow")["Dimensions"][1]["Value"] = {"Fn::Sub": "${Service}-${Env}:current"}
+
+
+@mutation("alarms_fire", "does not fire when there is no data")
+def silence_is_no_alarm(template):
+    traffic = alarm(template, "NoTraffic")
+    traffic["Metrics"][0]["Expression"] = "calls"
+    traffic["TreatMissingData"] = "missing"
+
+
+@mutation("alarms_fire", "looks every 86400 s")
+def once_a_day(template):
+    alarm(template, "StandardOld")["Period"] = 86400
+
+
+@mutation("pages", "nobody is told of alarm 'Throttled'")
+def one_left_out(template):
+    rule = properties(template, "Page")["AlarmRule"]["Fn::Sub"]
+    rule[0] = rule[0].replace('OR ALARM("${Throttled}")', "")
+
+
+@mutation("pages", "told twice")
+def one_told_twice(template):
+    alarm(template, "Crowded")["AlarmActions"] = [{"Ref": "Topic"}]
+
+
+@mutation("pages", "which there is none of in this environment", "dev")
+def one_of_another_environment(template):
+    rule = properties(template, "Page")["AlarmRule"]["Fn::Sub"]
+    rule[0] += ' OR ALARM("${NoTraffic}")'
+
+
+@mutation("pages", "tells nobody")
+def a_page_to_nobody(template):
+    drop(properties(template, "Page"), "AlarmActions")
+
+
+@mutation("guarded", "no alarm looks at throttles")
+def no_alarm_on_throttles(template):
+    drop(template["Resources"], "Throttled")
+    rule = properties(template, "Page")["AlarmRule"]["Fn::Sub"]
+    rule[0] = rule[0].replace('OR ALARM("${Throttled}")', "")
+
+
+@mutation("guarded", "ApproximateNumberOfMessagesVisible of 'FifoDead'")
+def no_alarm_on_dead_letters(template):
+    alarm(template, "FifoDeadLetters")["MetricName"] = "NumberOfMessagesSent"
+
+
+@mutation("canary", "publishes no version when a parameter changes")
+def no_digest(template):
+    drop(properties(template, "Function"), "AutoPublishCodeSha256")
+
+
+@mutation("canary", "without alarms")
+def no_canary(template):
+    drop(properties(template, "Function"), "DeploymentPreference")
+
+
+@mutation("canary", "shifts AllAtOnce in main")
+def all_at_once(template):
+    template["Mappings"]["Shift"]["main"]["Type"] = "AllAtOnce"
+
+
+@mutation("canary", "does not stop on failures of the new version")
+def a_canary_without_own_metrics(template):
+    properties(template, "Function")["DeploymentPreference"]["Alarms"].remove({"Ref": "CanaryFailures"})
+
+
+@mutation("canary", "leaves CodeDeploy's role to SAM")
+def role_of_codedeploy_left_to_sam(template):
+    drop(properties(template, "Function"), "DeploymentPreference", "Role")
+
+
+@mutation("canary", "does not begin with CodeDeployHook_")
+def a_hook_of_another_name(template):
+    properties(template, "Hook")["FunctionName"] = {"Fn::Sub": "${Service}-${Env}-hook"}
+
+
+@mutation("sizes", "never comes before it is used up", "dev")
+def an_alarm_too_late(template):
+    template["Mappings"]["Sizes"]["dev"]["ReservedAlarm"] = 5
+
+
+@mutation("sizes", "has timed out before it is slow")
+def slow_too_late(template):
+    template["Mappings"]["Sizes"]["test"]["SlowMs"] = 30000
+
+
+def board(template):
+    return properties(template, "Board")
+
+
+@mutation("dashboards", "is no JSON")
+def a_broken_board(template):
+    board(template)["DashboardBody"]["Fn::Sub"] += "]"
+
+
+@mutation("dashboards", "not at the stack's region")
+def the_seeds_region(template):
+    board(template)["DashboardBody"]["Fn::Sub"] = board(template)["DashboardBody"]["Fn::Sub"].replace(
+        "${AWS::Region}", "eu-west-3", 1)
+
+
+@mutation("dashboards", "no metric ApproximateAge in AWS/SQS")
+def a_board_of_nothing(template):
+    board(template)["DashboardBody"]["Fn::Sub"] = board(template)["DashboardBody"]["Fn::Sub"].replace(
+        "ApproximateAgeOfOldestMessage", "ApproximateAge")
+
+
+@mutation("dashboards", "searches InferenceFailures, which nobody writes")
+def a_board_that_searches_nothing(template):
+    text = board(template)["DashboardBody"]["Fn::Sub"]
+    assert 'MetricName=\\"InferenceFailed' in text
+    board(template)["DashboardBody"]["Fn::Sub"] = text.replace('MetricName=\\"InferenceFailed', 'MetricName=\\"InferenceFailures')
+
+
+@mutation("chat", "its default is AdministratorAccess")
+def no_guardrail(template):
+    drop(properties(template, "Teams"), "GuardrailPolicies")
+
+
+@mutation("notices", "budgets.amazonaws.com may not use the key")
+def no_key_for_budgets(template):
+    for one in properties(template, "Key")["KeyPolicy"]["Statement"]:
+        if one["Sid"] == "Notices":
+            one["Principal"]["Service"] = ["cloudwatch.amazonaws.com"]
+
+
+@mutation("notices", "AWS's key, which no alarm may use")
+def the_key_of_aws(template):
+    properties(template, "Topic")["KmsMasterKeyId"] = "alias/aws/sns"
+
+
+@mutation("main_is_closed", "developers have a role in main")
+def developers_in_main(template):
+    drop(template["Resources"]["DeveloperRole"], "Condition")
+
+
+@mutation("main_is_closed", "developers may sqs:SendMessage in test", "test")
+def developers_send_in_test(template):
+    template["Conditions"]["IsDev"] = {"Fn::Not": [{"Fn::Equals": [{"Ref": "Env"}, "main"]}]}
 
 
 @pytest.mark.parametrize("check, expected, environment, change", MUTATIONS)
