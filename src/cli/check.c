@@ -501,6 +501,7 @@ enum status check_run(const struct check_options *options, struct report *report
     struct local *local;
     TRY(local_open(&(struct local_options){.path = options->path,
                                            .engine_directory = options->engine_directory,
+                                           .engines = options->engines,
                                            .engine_threads = options->engine_threads,
                                            .trial = true},
                    &local, err));

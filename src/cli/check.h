@@ -17,12 +17,15 @@
 
 #include "cli/report.h"
 
+struct engine_registry;
+
 struct check_options {
     const char *path; /* model file, model directory or repository */
     const char *engine_directory;
     uint32_t engine_threads;
-    const char *cases; /* directory; NULL or "": cases/ in the model's own */
-    uint64_t runs;     /* of each input */
+    struct engine_registry *engines; /* borrowed; NULL: its own */
+    const char *cases;               /* directory; NULL or "": cases/ in the model's own */
+    uint64_t runs;                   /* of each input */
     /* Budgets; 0: the model's own, if it has one. */
     uint64_t latency_p50_max_ns;
     uint64_t latency_p99_max_ns;

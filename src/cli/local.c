@@ -20,6 +20,8 @@ struct local {
     char *path;
     struct engine_registry *engines;
     struct serve *serve;
+    bool borrowed; /* the serve is somebody else's */
+    bool engines_borrowed;
     struct loop *loop;
     struct serve_lane *lane;
     struct serve_index index;
@@ -43,7 +45,10 @@ static enum status start(struct local *local, const struct local_options *option
         .trial_program = options->trial ? "/proc/self/exe" : NULL,
     };
     TRY(loop_new(&(struct loop_options){0}, &local->loop, err));
-    TRY(serve_new(&serve_options, &local->serve, err));
+    if (options->serve)
+        local->serve = options->serve;
+    else
+        TRY(serve_new(&serve_options, &local->serve, err));
     TRY(serve_start_loading(local->serve, err));
     local->lane = serve_lane_new(local->serve, local->loop);
     if (!serve_wait_started(local->serve, LOAD_TIMEOUT_S * NS_PER_S))
@@ -74,7 +79,11 @@ enum status local_open(const struct local_options *options, struct local **ret_l
     process_read(&before);
     struct local *local = MEM_NEW(struct local);
     local->path = mem_copy_text(options->path);
-    local->engines = engine_registry_new(options->engine_directory);
+    local->borrowed = options->serve != NULL;
+    local->engines_borrowed = options->engines != NULL;
+    local->engines = options->engines;
+    if (!local->engines && !local->borrowed)
+        local->engines = engine_registry_new(options->engine_directory);
     enum status status = start(local, options, err);
     log_set_level(MAX(level, LOG_LEVEL_WARNING));
     if (status != STATUS_OK) {
@@ -95,9 +104,9 @@ void local_close(struct local *local)
     for (size_t i = 0; i < local->held_count; i++) serve_model_release(local->held[i]);
     serve_index_clear(&local->index);
     if (local->lane) serve_lane_free(local->lane);
-    serve_free(local->serve);
+    if (!local->borrowed) serve_free(local->serve);
     loop_free(local->loop);
-    engine_registry_free(local->engines);
+    if (!local->engines_borrowed) engine_registry_free(local->engines);
     mem_free(local->path);
     mem_free(local);
 }

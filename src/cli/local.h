@@ -21,10 +21,13 @@
 struct local;
 
 struct local_options {
-    const char *path;             /* model file, model directory or repository */
-    const char *engine_directory; /* NULL or "": the usual places */
-    uint32_t engine_threads;      /* 0: the engine's default */
-    bool trial;                   /* each model in a process of its own first */
+    const char *path;                /* model file, model directory or repository */
+    const char *engine_directory;    /* NULL or "": the usual places */
+    uint32_t engine_threads;         /* 0: the engine's default */
+    bool trial;                      /* each model in a process of its own first */
+    struct engine_registry *engines; /* borrowed; NULL: its own. An engine starts once a process */
+    struct serve *serve; /* borrowed, with a lane to spare and loading not begun: its models are
+                            meant, and of the settings above only `path`, for messages */
 };
 
 /*

@@ -37,6 +37,11 @@ struct config_list {
 /* Values of the ENUM settings, in the order of their choices. */
 enum config_color { CONFIG_COLOR_AUTO, CONFIG_COLOR_ALWAYS, CONFIG_COLOR_NEVER };
 enum config_control { CONFIG_CONTROL_NONE, CONFIG_CONTROL_POLL, CONFIG_CONTROL_EXPLICIT };
+enum config_lambda_results {
+    CONFIG_LAMBDA_RESULTS_STORE,
+    CONFIG_LAMBDA_RESULTS_PRINT,
+    CONFIG_LAMBDA_RESULTS_NONE
+};
 enum config_shell { CONFIG_SHELL_NONE, CONFIG_SHELL_BASH, CONFIG_SHELL_ZSH, CONFIG_SHELL_FISH };
 enum config_format {
     CONFIG_FORMAT_AUTO,

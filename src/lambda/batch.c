@@ -88,6 +88,7 @@ static bool run_record(struct batch *batch, const struct sqs_record *record, uin
     struct error failure;
     uint64_t start_ns = clock->monotonic_ns(clock);
     enum status status = check_digest(record, &failure);
+    batch->counts.refused += status != STATUS_OK;
     if (status == STATUS_OK)
         status = batch->options->run(batch->options->context, record, left_us, &failure);
     batch->longest_ns = MAX(batch->longest_ns, clock->monotonic_ns(clock) - start_ns);

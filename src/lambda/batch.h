@@ -35,6 +35,7 @@ struct lambda_batch_counts {
     size_t records;
     size_t succeeded;
     size_t failed;   /* run, or their digest was wrong */
+    size_t refused;  /* of those: the digest */
     size_t deferred; /* reported without a run */
 };
 

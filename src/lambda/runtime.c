@@ -14,40 +14,45 @@ enum { PATH_SIZE = LAMBDA_REQUEST_ID_MAX + 64, FAILURE_SIZE_MAX = 8 * 1024 };
 
 struct lambda_runtime {
     struct client *client;
-    struct buffer failure; /* the body of an error */
+    struct client *waiting; /* for events: `stop` ends it, and never an answer half sent */
+    struct buffer failure;  /* the body of an error */
+    struct buffer cause;    /* what X-Ray is told of it */
 };
 
-enum status lambda_runtime_new(const char *address, struct lambda_runtime **ret_runtime,
+enum status lambda_runtime_new(const char *address, int stop, struct lambda_runtime **ret_runtime,
                                struct error *err)
 {
-    char *host = NULL;
+    char *host CLEANUP(mem_freep) = NULL;
+    char *url CLEANUP(mem_freep) = mem_format("http://%s", address);
     uint16_t port;
     struct str path;
-    char *url = mem_format("http://%s", address);
-    enum status status = client_parse_url(url, &host, &port, &path, err);
-    if (status == STATUS_OK) {
-        struct client *client;
-        const struct client_options options = {.host = host,
-                                               .port = port,
-                                               .timeout_ns = WAIT_NS,
-                                               .body_size_max = LAMBDA_EVENT_SIZE_MAX};
-        status = client_new(&options, &client, err);
-        if (status == STATUS_OK) {
-            *ret_runtime = MEM_NEW(struct lambda_runtime);
-            (*ret_runtime)->client = client;
-            buffer_init(&(*ret_runtime)->failure, FAILURE_SIZE_MAX);
-        }
+    TRY(client_parse_url(url, &host, &port, &path, err));
+    struct lambda_runtime *runtime = MEM_NEW(struct lambda_runtime);
+    struct client_options options = {.host = host,
+                                     .port = port,
+                                     .timeout_ns = WAIT_NS,
+                                     .body_size_max = LAMBDA_EVENT_SIZE_MAX,
+                                     .stop_descriptor = stop};
+    buffer_init(&runtime->failure, FAILURE_SIZE_MAX);
+    buffer_init(&runtime->cause, LAMBDA_CAUSE_SIZE_MAX);
+    enum status status = client_new(&options, &runtime->waiting, err);
+    options.stop_descriptor = 0;
+    if (status == STATUS_OK) status = client_new(&options, &runtime->client, err);
+    if (status != STATUS_OK) {
+        lambda_runtime_free(runtime);
+        return status;
     }
-    mem_free(host);
-    mem_free(url);
-    return status;
+    *ret_runtime = runtime;
+    return STATUS_OK;
 }
 
 void lambda_runtime_free(struct lambda_runtime *runtime)
 {
     if (!runtime) return;
     client_free(runtime->client);
+    client_free(runtime->waiting);
     buffer_clear(&runtime->failure);
+    buffer_clear(&runtime->cause);
     mem_free(runtime);
 }
 
@@ -69,7 +74,7 @@ enum status lambda_runtime_next(struct lambda_runtime *runtime,
 {
     const struct client_request request = {.path = "/2018-06-01/runtime/invocation/next"};
     struct client_response response;
-    TRY(fail_while(err, client_request(runtime->client, &request, &response, err),
+    TRY(fail_while(err, client_request(runtime->waiting, &request, &response, err),
                    "waiting for an event of the Runtime API"));
     if (response.status != 200)
         return fail(err, STATUS_DATA_LOSS, "the Runtime API answered %d instead of an event",
@@ -86,6 +91,9 @@ enum status lambda_runtime_next(struct lambda_runtime *runtime,
     if (!deadline.data || !num_read_u64(deadline, &invocation.deadline_ms))
         invocation.deadline_ms = 0;
     if (!invocation.trace_id.data) invocation.trace_id = STR_EMPTY;
+    invocation.function_arn =
+        client_response_field(&response, STR("Lambda-Runtime-Invoked-Function-Arn"));
+    if (!invocation.function_arn.data) invocation.function_arn = STR_EMPTY;
     *ret_invocation = invocation;
     return STATUS_OK;
 }
@@ -117,55 +125,125 @@ enum status lambda_runtime_respond(struct lambda_runtime *runtime,
     return post(runtime, &request, err);
 }
 
-/* The platform knows names of this form only: (Runtime|Function).Letters. */
-static struct str error_type(enum status status)
+enum status lambda_runtime_stream(struct lambda_runtime *runtime,
+                                  const struct lambda_invocation *invocation, const char *type,
+                                  struct str answer, struct error *err)
 {
-    if (status == STATUS_DEADLINE_EXCEEDED) return STR("Function.DeadlineExceeded");
-    if (status_retryable(status)) return STR("Function.Unavailable");
-    if (status == STATUS_INVALID_ARGUMENT || status == STATUS_OUT_OF_RANGE)
-        return STR("Function.BadInput");
-    if (status == STATUS_NOT_FOUND) return STR("Function.NotFound");
-    if (status == STATUS_UNIMPLEMENTED) return STR("Function.NotSupported");
-    if (status == STATUS_FAILED_PRECONDITION) return STR("Function.NotReady");
-    return STR("Function.Failed");
+    char path[PATH_SIZE];
+    const struct client_field mode = {STR("Lambda-Runtime-Function-Response-Mode"),
+                                      STR("streaming")};
+    (void)snprintf(path, sizeof path, "/2018-06-01/runtime/invocation/%s/response",
+                   invocation->request_id);
+    const struct client_request request = {.method = "POST",
+                                           .path = path,
+                                           .content_type = type,
+                                           .fields = &mode,
+                                           .field_count = 1,
+                                           .body = answer,
+                                           .chunked = true};
+    return post(runtime, &request, err);
 }
 
-static enum status post_failure(struct lambda_runtime *runtime, const char *path,
-                                const struct error *cause, struct error *err)
+/* --- failures --------------------------------------------------------------------------------- */
+
+/* The platform knows names of this form only: (Runtime|Function).Letters. */
+static const char *error_type(enum status status)
 {
-    struct str type = error_type(cause->status);
+    if (status == STATUS_DEADLINE_EXCEEDED) return "Function.DeadlineExceeded";
+    if (status_retryable(status)) return "Function.Unavailable";
+    if (status == STATUS_INVALID_ARGUMENT || status == STATUS_OUT_OF_RANGE)
+        return "Function.BadInput";
+    if (status == STATUS_NOT_FOUND) return "Function.NotFound";
+    if (status == STATUS_UNIMPLEMENTED) return "Function.NotSupported";
+    if (status == STATUS_FAILED_PRECONDITION) return "Function.NotReady";
+    return "Function.Failed";
+}
+
+static void write_failure(struct buffer *out, struct str type, struct str message)
+{
     struct json_writer writer;
-    buffer_reset(&runtime->failure);
-    json_writer_init(&writer, &runtime->failure);
+    buffer_reset(out);
+    json_writer_init(&writer, out);
     json_begin_object(&writer);
-    json_put_string(&writer, STR("errorMessage"), str_of(cause->message));
+    json_put_string(&writer, STR("errorMessage"), message);
     json_put_string(&writer, STR("errorType"), type);
     json_add_name(&writer, STR("stackTrace"));
     json_begin_array(&writer);
     json_end_array(&writer);
     json_end_object(&writer);
-    const struct client_field field = {STR("Lambda-Runtime-Function-Error-Type"), type};
+}
+
+/* It travels in a header field: what is not ASCII is left out of it. */
+static struct str ascii_of(struct str text, char *room, size_t size)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < text.size && count < size; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        if (byte >= 0x20 && byte < 0x7F)
+            room[count++] = (char)byte;
+        else if (byte >= 0xC0)
+            room[count++] = '?';
+    }
+    return (struct str){room, count};
+}
+
+/* X-Ray's own form; a C program has no stack to show. */
+static void write_cause(struct buffer *out, struct str type, struct str message)
+{
+    char room[sizeof(struct error)];
+    struct json_writer writer;
+    buffer_reset(out);
+    json_writer_init(&writer, out);
+    json_begin_object(&writer);
+    json_put_string(&writer, STR("working_directory"), STR_EMPTY);
+    json_add_name(&writer, STR("exceptions"));
+    json_begin_array(&writer);
+    json_begin_object(&writer);
+    json_put_string(&writer, STR("message"), ascii_of(message, room, sizeof room));
+    json_put_string(&writer, STR("type"), type);
+    json_add_name(&writer, STR("stack"));
+    json_begin_array(&writer);
+    json_end_array(&writer);
+    json_end_object(&writer);
+    json_end_array(&writer);
+    json_add_name(&writer, STR("paths"));
+    json_begin_array(&writer);
+    json_end_array(&writer);
+    json_end_object(&writer);
+}
+
+static enum status post_failure(struct lambda_runtime *runtime, const char *path,
+                                const struct error *cause, const char *type, struct error *err)
+{
+    struct str name = str_of(type ? type : error_type(cause->status));
+    struct str message = str_of(cause->message);
+    write_failure(&runtime->failure, name, message);
+    write_cause(&runtime->cause, name, message);
+    const struct client_field fields[] = {
+        {STR("Lambda-Runtime-Function-Error-Type"), name},
+        {STR("Lambda-Runtime-Function-XRay-Error-Cause"), buffer_view(&runtime->cause)},
+    };
     const struct client_request request = {.method = "POST",
                                            .path = path,
                                            .content_type = "application/json",
-                                           .fields = &field,
-                                           .field_count = 1,
+                                           .fields = fields,
+                                           .field_count = COUNT_OF(fields),
                                            .body = buffer_view(&runtime->failure)};
     return post(runtime, &request, err);
 }
 
 enum status lambda_runtime_fail(struct lambda_runtime *runtime,
                                 const struct lambda_invocation *invocation,
-                                const struct error *cause, struct error *err)
+                                const struct error *cause, const char *type, struct error *err)
 {
     char path[PATH_SIZE];
     (void)snprintf(path, sizeof path, "/2018-06-01/runtime/invocation/%s/error",
                    invocation->request_id);
-    return post_failure(runtime, path, cause, err);
+    return post_failure(runtime, path, cause, type, err);
 }
 
 enum status lambda_runtime_fail_init(struct lambda_runtime *runtime, const struct error *cause,
                                      struct error *err)
 {
-    return post_failure(runtime, "/2018-06-01/runtime/init/error", cause, err);
+    return post_failure(runtime, "/2018-06-01/runtime/init/error", cause, NULL, err);
 }

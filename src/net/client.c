@@ -13,7 +13,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RECEIVE_SIZE = 64 * 1024, PORT_HTTP = 80, INTERIM_MAX = 16 };
+enum {
+    RECEIVE_SIZE = 64 * 1024,
+    PORT_HTTP = 80,
+    INTERIM_MAX = 16,
+    POLL_MS_MAX = 60000,
+    CHUNK_SIZE = 64 * 1024
+};
 
 /* A field as positions in `head`, which may move while it grows. */
 struct field_position {
@@ -199,6 +205,12 @@ void client_free(struct client *client)
     mem_free(client);
 }
 
+void client_adopt(struct client *client, int descriptor)
+{
+    disconnect(client);
+    client->descriptor = descriptor;
+}
+
 /* --- sending and receiving -------------------------------------------------------------------- */
 
 static bool has_line_end(struct str text)
@@ -216,7 +228,10 @@ static enum status write_head(const struct client *client, const struct client_r
                       bracket ? "[" : "", client->host, bracket ? "]" : "", client->options.port);
     if (request->content_type)
         buffer_add_format(out, "Content-Type: %s\r\n", request->content_type);
-    if (needs_length) buffer_add_format(out, "Content-Length: %zu\r\n", request->body.size);
+    if (request->chunked)
+        buffer_add(out, STR("Transfer-Encoding: chunked\r\n"));
+    else if (needs_length)
+        buffer_add_format(out, "Content-Length: %zu\r\n", request->body.size);
     if (request->accept_compressed) buffer_add(out, STR("Accept-Encoding: gzip, deflate\r\n"));
     for (size_t i = 0; i < request->field_count; i++) {
         struct client_field field = request->fields[i];
@@ -253,6 +268,21 @@ static enum status send_bytes(struct client *client, struct str bytes, uint64_t 
     return STATUS_OK;
 }
 
+static enum status send_chunks(struct client *client, struct str body, uint64_t deadline_ns,
+                               struct error *err)
+{
+    while (body.size) {
+        char line[32];
+        struct str chunk = {body.data, MIN(body.size, (size_t)CHUNK_SIZE)};
+        int length = snprintf(line, sizeof line, "%zx\r\n", chunk.size);
+        TRY(send_bytes(client, (struct str){line, (size_t)length}, deadline_ns, err));
+        TRY(send_bytes(client, chunk, deadline_ns, err));
+        TRY(send_bytes(client, STR("\r\n"), deadline_ns, err));
+        body = str_from(body, chunk.size);
+    }
+    return send_bytes(client, STR("0\r\n\r\n"), deadline_ns, err);
+}
+
 static enum status parse(struct client *client, size_t size, struct error *err)
 {
     llhttp_errno_t error = llhttp_execute(&client->parser, client->received, size);
@@ -271,6 +301,24 @@ static enum status handle_end(struct client *client, struct error *err)
                 client->started ? "within its answer" : "without an answer");
 }
 
+/* Until there is something to read, or nobody wants it any more. */
+static enum status wait_for_answer(struct client *client, uint64_t deadline_ns, struct error *err)
+{
+    int stop = client->options.stop_descriptor;
+    if (stop <= 0) return tcp_wait(client->descriptor, POLLIN, deadline_ns, err);
+    for (;;) {
+        struct pollfd entries[] = {{.fd = client->descriptor, .events = POLLIN},
+                                   {.fd = stop, .events = POLLIN}};
+        uint64_t now_ns = clock_monotonic_ns();
+        if (now_ns >= deadline_ns) return fail(err, STATUS_DEADLINE_EXCEEDED, "no answer in time");
+        uint64_t left_ms = (deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
+        int count = poll(entries, COUNT_OF(entries), (int)MIN(left_ms, (uint64_t)POLL_MS_MAX));
+        if (count < 0 && errno != EINTR) return fail_errno(err, errno, "waiting for a socket");
+        if (count > 0 && entries[0].revents) return STATUS_OK;
+        if (count > 0) return fail(err, STATUS_CANCELLED, "no answer is waited for any more");
+    }
+}
+
 static enum status receive_answer(struct client *client, uint64_t deadline_ns, struct error *err)
 {
     while (!client->complete) {
@@ -281,7 +329,7 @@ static enum status receive_answer(struct client *client, uint64_t deadline_ns, s
         } else if (size == 0) {
             TRY(handle_end(client, err));
         } else if (errno == EAGAIN) {
-            TRY(tcp_wait(client->descriptor, POLLIN, deadline_ns, err));
+            TRY(wait_for_answer(client, deadline_ns, err));
         } else if (errno != EINTR) {
             return fail_errno(err, errno, "receiving");
         }
@@ -303,7 +351,8 @@ static enum status exchange(struct client *client, struct str head,
         TRY(tcp_connect(client->host, client->options.port,
                         now + client->options.connect_timeout_ns, &client->descriptor, err));
     TRY(send_bytes(client, head, deadline_ns, err));
-    TRY(send_bytes(client, request->body, deadline_ns, err));
+    TRY(request->chunked ? send_chunks(client, request->body, deadline_ns, err)
+                         : send_bytes(client, request->body, deadline_ns, err));
     return receive_answer(client, deadline_ns, err);
 }
 

@@ -27,6 +27,7 @@ struct client_options {
     uint64_t connect_timeout_ns; /* 0: 5 s */
     uint64_t timeout_ns;         /* from sending to the last byte of the answer; 0: 60 s */
     size_t body_size_max;        /* of an answer, decoded; 0: 1 GiB */
+    int stop_descriptor; /* once it is readable, waiting for answers ends: CANCELLED; 0: never */
 };
 
 /* A header field, name without the colon. */
@@ -42,7 +43,8 @@ struct client_request {
     const char *content_type; /* NULL: none */
     const struct client_field *fields;
     size_t field_count;
-    struct str body;        /* sent with Content-Length */
+    struct str body;        /* sent with Content-Length, unless: */
+    bool chunked;           /* sent in chunks, as a stream is */
     bool accept_compressed; /* asks for gzip or deflate, and decodes */
 };
 
@@ -63,6 +65,10 @@ enum status client_parse_url(const char *url, char **ret_host, uint16_t *ret_por
 enum status client_new(const struct client_options *options, struct client **ret_client,
                        struct error *err) FALLIBLE;
 void client_free(struct client *client);
+
+/* Gives it a connection: a stream socket, non-blocking, closed by the client. It is used until its
+ * end; then the client connects to the host as ever. */
+void client_adopt(struct client *client, int descriptor);
 
 /*
  * Sends the request and reads the answer, whatever its status. A kept connection that the server

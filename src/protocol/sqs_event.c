@@ -54,6 +54,8 @@ static enum status read_attributes(struct json_reader *reader, struct sqs_record
             TRY(json_read_string(reader, &record->group_id, err));
         else if (str_equal(key, STR("MessageDeduplicationId")))
             TRY(json_read_string(reader, &record->deduplication_id, err));
+        else if (str_equal(key, STR("AWSTraceHeader")) && json_peek(reader) == JSON_STRING)
+            TRY(json_read_string(reader, &record->trace_header, err));
         else
             TRY(json_skip(reader, err));
     }
@@ -78,7 +80,7 @@ static enum status read_member(struct json_reader *reader, struct str key,
 static enum status read_record(struct json_reader *reader, struct sqs_record *ret_record,
                                struct error *err)
 {
-    struct sqs_record record = {STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY,
+    struct sqs_record record = {STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY, STR_EMPTY,
                                 STR_EMPTY, STR_EMPTY, STR_EMPTY, 0,         0};
     bool body = false;
     TRY(json_open_object(reader, err));
@@ -116,6 +118,44 @@ enum status sqs_event_next(struct sqs_event *event, struct sqs_record *ret_recor
     TRY(json_next_element(&event->reader, &more, err));
     TRY(more ? read_record(&event->reader, ret_record, err) : finish(&event->reader, err));
     *ret_more = more;
+    return STATUS_OK;
+}
+
+static enum status read_attribute_text(struct json_reader *reader, struct str *ret_value,
+                                       struct error *err)
+{
+    if (json_peek(reader) != JSON_OBJECT) return json_skip(reader, err);
+    TRY(json_open_object(reader, err));
+    for (;;) {
+        struct str key;
+        bool more;
+        TRY(json_next_member(reader, &key, &more, err));
+        if (!more) return STATUS_OK;
+        if (str_equal(key, STR("stringValue")) && json_peek(reader) == JSON_STRING)
+            TRY(json_read_string(reader, ret_value, err));
+        else
+            TRY(json_skip(reader, err));
+    }
+}
+
+enum status sqs_event_attribute(const struct sqs_record *record, struct str name,
+                                struct arena *arena, struct str *ret_value, struct error *err)
+{
+    struct json_reader reader;
+    struct str value = {NULL, 0};
+    json_reader_init(&reader, record->message_attributes, arena);
+    if (record->message_attributes.size > 0 && json_peek(&reader) == JSON_OBJECT) {
+        TRY(json_open_object(&reader, err));
+        for (;;) {
+            struct str key;
+            bool more;
+            TRY(json_next_member(&reader, &key, &more, err));
+            if (!more) break;
+            TRY(str_equal(key, name) ? read_attribute_text(&reader, &value, err)
+                                     : json_skip(&reader, err));
+        }
+    }
+    *ret_value = value;
     return STATUS_OK;
 }
 

@@ -25,6 +25,7 @@ struct sqs_record {
     struct str deduplication_id; /* attributes.MessageDeduplicationId */
     struct str event_source_arn;
     struct str message_attributes; /* as JSON */
+    struct str trace_header;       /* attributes.AWSTraceHeader, X-Ray's */
     uint64_t receive_count;        /* attributes.ApproximateReceiveCount, 0 if not said */
     uint64_t sent_ms;              /* attributes.SentTimestamp, milliseconds since 1970, or 0 */
 };
@@ -40,6 +41,12 @@ enum status sqs_event_open(struct sqs_event *event, struct str text, struct aren
 /* The next record; *ret_more is false when there is none, and the rest was checked. */
 enum status sqs_event_next(struct sqs_event *event, struct sqs_record *ret_record, bool *ret_more,
                            struct error *err) FALLIBLE;
+
+/* The text of a message attribute (stringValue), in its escapes decoded in the arena; data NULL if
+ * it is not there, or binary. */
+enum status sqs_event_attribute(const struct sqs_record *record, struct str name,
+                                struct arena *arena, struct str *ret_value,
+                                struct error *err) FALLIBLE;
 
 /* Appends {"batchItemFailures":[{"itemIdentifier":"..."}]}. */
 void sqs_event_write_failures(const struct str *message_ids, size_t count, struct buffer *out);

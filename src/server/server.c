@@ -69,7 +69,8 @@ static enum status thread_open(struct server *server, uint32_t index, struct err
         .port = index == 0 ? options->port : server->port,
         .reuse_port = options->thread_count > 1,
     };
-    TRY(http_server_listen(thread->http, &listen_options, &server->port, err));
+    if (options->address)
+        TRY(http_server_listen(thread->http, &listen_options, &server->port, err));
     thread->lane = serve_lane_new(options->serve, thread->loop);
     bool records = options->recorder && recorder_options(options->recorder)->sync != RECORDER_NONE;
     thread->recorder = records ? options->recorder : NULL;
@@ -151,6 +152,32 @@ void server_set_access_log(struct server *server, bool on)
 uint16_t server_port(const struct server *server)
 {
     return server->port;
+}
+
+/* --- connections that are given --------------------------------------------------------------- */
+
+struct adopt_mail {
+    struct mail mail;
+    struct server_thread *thread;
+    int descriptor;
+};
+
+static void receive_adopt(struct mail *mail)
+{
+    struct adopt_mail *adopt = CONTAINER_OF(mail, struct adopt_mail, mail);
+    struct error err;
+    if (http_server_adopt(adopt->thread->http, adopt->descriptor, &err) != STATUS_OK)
+        log_error("a connection was not taken", LOG_TEXT("error", err.message));
+    mem_free(adopt);
+}
+
+void server_adopt(struct server *server, int descriptor)
+{
+    struct adopt_mail *adopt = MEM_NEW(struct adopt_mail);
+    adopt->mail.receive = receive_adopt;
+    adopt->thread = &server->threads[0];
+    adopt->descriptor = descriptor;
+    loop_post(adopt->thread->loop, &adopt->mail);
 }
 
 /* --- the way down ----------------------------------------------------------------------------- */

@@ -37,7 +37,7 @@ struct server_options {
     void (*read_worker)(void *context, struct metrics_worker *ret_counters);
     void *read_worker_context;
     const char *name;    /* of GET /v2 */
-    const char *address; /* numeric IPv4 or IPv6 */
+    const char *address; /* numeric IPv4 or IPv6; NULL: nothing is listened on */
     uint16_t port;       /* 0: the system chooses */
     uint32_t thread_count;
     uint64_t busy_poll_ns;
@@ -50,6 +50,12 @@ struct server_options {
 /* Opens the sockets and starts the threads; the server answers health at once. */
 enum status server_start(const struct server_options *options, struct server **ret_server,
                          struct error *err) FALLIBLE;
+
+/*
+ * Serves a connected, non-blocking stream socket, one end of a pair for instance: requests without
+ * a port. Takes the descriptor. Any thread.
+ */
+void server_adopt(struct server *server, int descriptor);
 
 /* Where it listens. */
 uint16_t server_port(const struct server *server);

@@ -14,6 +14,7 @@
 
 enum {
     FLUSH_MS = 50,
+    FLUSH_LOOK_NS = 200 * 1000, /* while a flush is waited for */
     PRUNE_MS = 60 * 1000,
     PRUNE_MS_MIN = 1000,  /* for loans */
     PRUNE_FULL_MS = 1000, /* after the store was full */
@@ -364,6 +365,18 @@ void recorder_free(struct recorder *recorder)
     wake(recorder);
     (void)pthread_join(recorder->thread, NULL);
     free_parts(recorder);
+}
+
+bool recorder_flush(struct recorder *recorder, uint64_t timeout_ns)
+{
+    uint64_t until_ns = clock_monotonic_ns() + timeout_ns;
+    const struct timespec pause = {0, FLUSH_LOOK_NS};
+    while (something_waits(recorder)) {
+        if (clock_monotonic_ns() >= until_ns) return false;
+        wake(recorder);
+        (void)nanosleep(&pause, NULL); /* interrupted: a shorter pause */
+    }
+    return true;
 }
 
 const struct recorder_options *recorder_options(const struct recorder *recorder)

@@ -69,6 +69,10 @@ enum status recorder_new(const struct recorder_options *options, struct recorder
  * Accepts NULL. */
 void recorder_free(struct recorder *recorder);
 
+/* Waits until all that was recorded before has been written, or shed; false if that took longer. No
+ * loop's thread. */
+bool recorder_flush(struct recorder *recorder, uint64_t timeout_ns);
+
 const struct recorder_options *recorder_options(const struct recorder *recorder);
 
 /* True if a request that ended at `now_ns` (monotonic) is to be recorded: the policy wants it, and

@@ -16,5 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool more;
         if (sqs_event_next(&event, &record, &more, &err) != STATUS_OK || !more) return 0;
         if (count > size) abort();
+        struct str value;
+        (void)!sqs_event_attribute(&record, STR("model"), &arena, &value, &err);
     }
 }

@@ -1,146 +1,404 @@
 """`slipway lambda` against a Runtime API of our own: what it asks, in which order, and what it says of failures."""
+import base64
 import hashlib
-import http.server
 import json
 import os
-import queue
+import signal
+import sqlite3
 import subprocess
-import threading
 import time
 
+import pytest
+from runtime_api import Fault, RuntimeApi, failures, metric_lines, plain_lines, record, records
 from slipway import BINARY, MODELS, START_TIMEOUT_S
 
-
-class RuntimeApi:
-    """Hands out the events given to it, and keeps what the runtime posts: (path, headers, body)."""
-
-    def __init__(self, answer_status=202):
-        api = self
-        self.events = queue.Queue()
-        self.posts = queue.Queue()
-        self.answer_status = answer_status
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                assert self.path == "/2018-06-01/runtime/invocation/next"
-                item = api.events.get()
-                if item is None:  # the end of the test
-                    self.send_error(500)
-                    return
-                headers, body = item
-                self.send_response(200)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                api.posts.put((self.path, self.headers, body))
-                self.send_response(api.answer_status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *arguments):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def start(self, model):
-        environment = dict(os.environ, AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{self.server.server_port}")
-        return subprocess.Popen([BINARY, "lambda", str(model)], env=environment, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
-
-    def invoke(self, event, name="r1", seconds=60):
-        body = event if isinstance(event, bytes) else json.dumps(event).encode()
-        self.events.put(({"lambda-runtime-aws-request-id": name,
-                          "Lambda-Runtime-Deadline-Ms": str(int((time.time() + seconds) * 1000))}, body))
-        return self.posts.get(timeout=START_TIMEOUT_S)
-
-    def stop(self, process):
-        self.events.put(None)
-        return process.communicate(timeout=START_TIMEOUT_S)
+DOUBLEIT = MODELS / "doubleit"
 
 
-def record(name, body, group=None):
-    value = {"messageId": name, "body": body, "md5OfBody": hashlib.md5(body.encode()).hexdigest(), "attributes": {},
-             "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-3:123456789012:q"}
-    if group:
-        value["attributes"]["MessageGroupId"] = group
-        value["eventSourceARN"] += ".fifo"
-    return value
+def store(tmp_path):
+    return "--data-url", f"sqlite:{tmp_path}/results.db"
 
 
-def failures(post):
-    assert post[0].endswith("/response"), post
-    answer = json.loads(post[2])
-    assert list(answer) == ["batchItemFailures"]
-    return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+def rows(tmp_path, columns):
+    with sqlite3.connect(f"{tmp_path}/results.db") as database:
+        return database.execute(f"SELECT {columns} FROM records ORDER BY id").fetchall()
+
+
+def results(tmp_path, *arguments):
+    out = subprocess.run([BINARY, "results", *arguments, *store(tmp_path)], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in out.stdout.splitlines()]
 
 
 def test_queue_events_and_direct_requests():
     bodies = ["[1,2,3,4,5]", "[0,0,0,0,0]", "[1,1,1,1,1]"]
     with RuntimeApi() as api:
-        process = api.start(MODELS / "doubleit")
-        post = api.invoke({"Records": [record(f"m{i}", body) for i, body in enumerate(bodies)]}, "first")
+        process = api.start(DOUBLEIT, "--results", "print")
+        post = api.invoke(records(*[record(f"m{i}", body) for i, body in enumerate(bodies)]), "first")
         assert post[0] == "/2018-06-01/runtime/invocation/first/response"
         assert post[1]["Content-Type"] == "application/json" and failures(post) == []
-        assert failures(api.invoke({"Records": [record("a", "[1]"), record("b", "x"), record("c", "[3]")]})) == ["b"]
+        assert failures(api.invoke(records(record("a", "[1]"), record("b", "x"), record("c", "[3]")))) == ["b"]
         fifo = [record("a", "[1]", "g"), record("b", "x", "g"), record("c", "[3]", "g")]
-        assert failures(api.invoke({"Records": fifo})) == ["b", "c"]
-        late = api.invoke({"Records": [record("a", "[1]"), record("b", "[2]")]}, seconds=0)
+        assert failures(api.invoke(records(*fifo))) == ["b", "c"]
+        late = api.invoke(records(record("a", "[1]"), record("b", "[2]")), seconds=0)
         assert failures(late) == ["a", "b"]
         assert json.loads(api.invoke([1, 2.5])[2]) == [2, 5]
         reply = json.loads(api.invoke({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]})[2])
         assert reply["outputs"][0]["data"] == [2, 4]
+        assert json.loads(api.invoke({"instances": [[1, 2]]})[2]) == {"predictions": [[2, 4]]}
+        assert json.loads(api.invoke([4], seconds=None)[2]) == [8]
         out, _ = api.stop(process)
-    lines = [json.loads(line) for line in out.splitlines()]
+        assert api.extension == ("slipway", b'{"events":[]}')
+    lines = plain_lines(out)
     assert [line["output"] for line in lines[:3]] == [[2, 4, 6, 8, 10], [0, 0, 0, 0, 0], [2, 2, 2, 2, 2]]
     assert [line["message_id"] for line in lines] == ["m0", "m1", "m2", "a", "c", "a"]
     assert process.returncode != 0  # the API failed, which ends a runtime
 
 
-def test_failures_have_types_that_lambda_knows():
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_in_the_store_before_its_record_counts(tmp_path):
     with RuntimeApi() as api:
-        process = api.start(MODELS / "doubleit")
-        for event, kind in ((b"{", "Function.BadInput"), (b'"text"', "Function.BadInput"),
-                            (b'{"Records":[{"eventSource":"aws:s3"}]}', "Function.NotSupported"),
-                            (b'{"detail-type":"x"}', "Function.NotSupported")):
-            path, headers, body = api.invoke(event, "r-7")
-            assert path == "/2018-06-01/runtime/invocation/r-7/error"
-            assert headers["Lambda-Runtime-Function-Error-Type"] == kind
-            assert json.loads(body)["errorType"] == kind and json.loads(body)["errorMessage"]
-        assert failures(api.invoke({"Records": [record("a", "[1]")]})) == []
+        process = api.start(DOUBLEIT, *store(tmp_path))
+        trace = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
+        batch = records(record("m-1", "[1,2]", AWSTraceHeader=trace), record("m-2", "[3]", attributes={"idempotency-key": "order-7"}),
+                        record("m-3", "[5]", "g", MessageDeduplicationId="d-9"))
+        batch["Records"][2]["eventSourceARN"] = "arn:aws:sqs:eu-west-3:123456789012:q.fifo"
+        assert failures(api.invoke(batch)) == []
+        assert [row[0] for row in rows(tmp_path, "key")] == ["m-1", "order-7", "q.fifo/g/d-9"]
+        api.stop(process)
+    found = {line["key"]: line for line in results(tmp_path, "export")}
+    assert found["m-1"]["trace_id"] == "67891233abcdef012345678912345678"
+    assert [found[key]["state"] for key in ("m-1", "order-7", "q.fifo/g/d-9")] == ["succeeded"] * 3
+
+
+def test_a_redelivery_finds_the_result_and_another_input_is_refused(tmp_path):
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, *store(tmp_path))
+        assert failures(api.invoke(records(record("m-1", "[1,2]")))) == []
+        for receives in (1, 2, 3):
+            assert failures(api.invoke(records(record("m-1", "[1,2]", receives=receives)))) == []
+        assert len(rows(tmp_path, "key")) == 1
+        key = {"idempotency-key": "k"}
+        assert failures(api.invoke(records(record("m-2", "[1]", attributes=key)))) == []
+        for receives in (1, 2):
+            assert failures(api.invoke(records(record("m-3", "[2]", attributes=key, receives=receives)))) == ["m-3"]
+        assert len(rows(tmp_path, "key")) == 2
+        out, _ = api.stop(process)
+    assert sum(line["ResultsReused"] for line in metric_lines(out)) == 3
+
+
+def test_a_failure_is_recorded_and_gives_way_to_a_success(tmp_path):
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, *store(tmp_path))
+        for receives in (1, 2):
+            assert failures(api.invoke(records(record("bad", "x", receives=receives)))) == ["bad"]
+        api.stop(process)
+    (line,) = results(tmp_path, "export")
+    assert line["state"] == "failed" and line["key"] == "bad" and "JSON" in line["error"]
+
+
+def test_content_based_deduplication_ids_are_no_keys(tmp_path):
+    digest = hashlib.sha256(b"[1]").hexdigest()
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, *store(tmp_path))
+        for name in ("m-1", "m-2"):
+            assert failures(api.invoke(records(record(name, "[1]", "g", MessageDeduplicationId=digest)))) == []
+        assert sorted(row[0] for row in rows(tmp_path, "key")) == ["m-1", "m-2"]
         api.stop(process)
 
 
-def test_an_answer_that_is_refused_does_not_end_the_runtime():
-    with RuntimeApi(answer_status=413) as api:
-        process = api.start(MODELS / "doubleit")
-        for _ in range(3):
-            assert api.invoke([1, 2])[0].endswith("/response")
+def test_a_store_that_cannot_keep_fails_the_record(tmp_path):
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, *store(tmp_path))
+        assert failures(api.invoke(records(record("m-1", "[1]")))) == []
+        with sqlite3.connect(f"{tmp_path}/results.db", isolation_level=None) as database:
+            database.execute("DROP TABLE records")
+        assert failures(api.invoke(records(record("m-2", "[2]"), record("m-3", "[2]")))) == ["m-2", "m-3"]
         api.stop(process)
+
+
+# --- init -------------------------------------------------------------------------------------------------------------
+
+
+def expect_init_error(process, api, *words):
+    path, headers, body = api.posts.get(timeout=START_TIMEOUT_S)
+    assert path == "/2018-06-01/runtime/init/error"
+    assert headers["Lambda-Runtime-Function-Error-Type"].startswith("Function.")
+    cause = json.loads(headers["Lambda-Runtime-Function-XRay-Error-Cause"])
+    assert cause["exceptions"][0]["type"] == headers["Lambda-Runtime-Function-Error-Type"]
+    for word in words:
+        assert word in json.loads(body)["errorMessage"]
+    process.communicate(timeout=START_TIMEOUT_S)
+    assert process.returncode not in (0, -signal.SIGTERM)
+    assert api.posts.empty() and not api.waiting.is_set()
 
 
 def test_a_model_that_cannot_be_loaded_is_an_init_error(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with RuntimeApi() as api:
-        process = api.start(tmp_path / "model.onnx")
-        path, headers, _ = api.posts.get(timeout=START_TIMEOUT_S)
-        assert path == "/2018-06-01/runtime/init/error"
-        assert headers["Lambda-Runtime-Function-Error-Type"].startswith("Function.")
+        expect_init_error(api.start(tmp_path / "model.onnx", "--results", "none"), api, "model")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([DOUBLEIT], ["data.url", "lambda.results"]),
+    ([DOUBLEIT, "--data-url", "none"], ["data.url"]),
+    ([DOUBLEIT, "--data-url", "oracle:x"], ["data.url"]),
+    ([DOUBLEIT, "--data-url", "sqlite:/no/such/directory/x.db"], ["/no/such/directory"]),
+    ([MODELS / "nothing", "--results", "none"], ["nothing"]),
+    (["--results", "none"], ["name a model"]),
+])
+def test_what_is_missing_is_an_init_error(arguments, words):
+    with RuntimeApi() as api:
+        expect_init_error(api.start(*arguments), api, *words)
+
+
+# --- the API's faults -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["500", "reset", "half", "no id"])
+def test_an_api_that_fails_ends_the_runtime(kind):
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        assert json.loads(api.invoke([1])[2]) == [2]
+        api.events.put(Fault(kind))
+        if kind == "reset":  # a connection that broke while it was idle is made anew, once
+            api.events.put(Fault("500"))
         process.communicate(timeout=START_TIMEOUT_S)
-        assert process.returncode != 0
-        assert api.events.empty() and api.posts.empty()
+        assert process.returncode > 0
+        api.violations.clear()
+
+
+def test_connections_that_break_between_invocations_do_no_harm():
+    with RuntimeApi(hangs_up=True) as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        for value in range(5):
+            assert json.loads(api.invoke([value], f"r{value}")[2]) == [2 * value]
+        api.stop(process)
+
+
+def test_a_process_that_was_frozen_goes_on():
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        assert json.loads(api.invoke([1])[2]) == [2]
+        os.kill(process.pid, signal.SIGSTOP)
+        api.send([2], seconds=60)
+        time.sleep(0.5)
+        os.kill(process.pid, signal.SIGCONT)
+        assert json.loads(api.posts.get(timeout=START_TIMEOUT_S)[2]) == [4]
+        api.stop(process)
+
+
+@pytest.mark.parametrize("status", [400, 403, 413])
+def test_an_answer_that_is_refused_does_not_end_the_runtime(status):
+    with RuntimeApi(answer_status=status) as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        for _ in range(3):
+            assert api.invoke([1, 2])[0].endswith("/response")
+        assert api.posts.empty()  # and nothing is posted to /error: the platform knows
+        api.stop(process)
+
+
+def test_failures_have_types_that_lambda_knows():
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "print")
+        for event, kind, word in ((b"{", "Function.BadInput", "JSON"),
+                                  ("text", "Function.UnknownEvent", "neither"),
+                                  ({}, "Function.UnknownEvent", "empty object"),
+                                  ({"Records": [{"eventSource": "aws:s3"}]}, "Function.UnknownEvent", "aws:s3"),
+                                  ({"Gr\u00f6\u00dfe": 1}, "Function.UnknownEvent", "'Gr\u00f6\u00dfe'"),
+                                  ({"slipway": {"task": "\"fly\""}}, "Function.UnknownEvent", '"fly"'),
+                                  ({"detail-type": "x"}, "Function.BadInput", "detail"),
+                                  ({"inputs": 7}, "Function.BadInput", "")):
+            path, headers, body = api.invoke(event, "r-7")
+            assert path == "/2018-06-01/runtime/invocation/r-7/error"
+            assert headers["Lambda-Runtime-Function-Error-Type"] == kind
+            error = json.loads(body)
+            assert error["errorType"] == kind and word in error["errorMessage"] and error["stackTrace"] == []
+            cause = headers["Lambda-Runtime-Function-XRay-Error-Cause"]
+            assert cause.isascii() and len(cause) < 65536
+            assert json.loads(cause)["exceptions"][0]["type"] == kind
+        assert failures(api.invoke(records(record("a", "[1]")))) == []
+        api.stop(process)
+
+
+def test_six_megabytes():
+    body = b"[" + b"1," * 3145000 + b"1]"
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        answer = json.loads(api.invoke(body)[2])
+        assert len(answer) == 3145001 and set(answer) == {2}
+        api.stop(process)
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_ends_an_idle_runtime_at_once(tmp_path):
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, *store(tmp_path))
+        assert api.waiting.wait(START_TIMEOUT_S) and api.extension_waits.wait(START_TIMEOUT_S)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == 0, err
+        assert "Sanitizer" not in err and api.posts.empty()
+
+
+def test_sigterm_lets_an_invocation_finish(tmp_path):
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, *store(tmp_path))
+        assert api.waiting.wait(START_TIMEOUT_S)
+        os.kill(process.pid, signal.SIGSTOP)
+        api.send(records(record("m", "[1]")))
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        os.kill(process.pid, signal.SIGCONT)
+        # The event and the signal come together: whichever is seen first, nothing is half done.
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == 0, err
+        answered = not api.posts.empty()
+        assert len(rows(tmp_path, "key")) == answered
+
+
+def test_an_api_without_extensions_will_do():
+    with RuntimeApi(extensions=False) as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        assert json.loads(api.invoke([1])[2]) == [2]
+        api.stop(process)
+
+
+# --- metrics and logs -------------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_one_line_an_invocation(tmp_path):
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, *store(tmp_path), "--service", "iris", "--environment", "test",
+                            AWS_LAMBDA_FUNCTION_VERSION="7")
+        api.invoke(records(record("a", "[1]"), record("b", "x"), record("c", "[3]")), "r-1")
+        api.invoke([1], "r-2")
+        api.invoke(b"{", "r-3")
+        out, err = api.stop(process)
+    first, second, third = metric_lines(out)
+    assert len(out.splitlines()) == 3
+    (directive,) = first["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Slipway"
+    assert directive["Dimensions"] == [["Service", "Env"], ["Service", "Env", "FunctionVersion"]]
+    assert (first["Service"], first["Env"], first["FunctionVersion"], first["RequestId"]) == ("iris", "test", "7", "r-1")
+    assert abs(first["_aws"]["Timestamp"] / 1000 - time.time()) < 100
+    assert (first["InferenceSucceeded"], first["InferenceFailed"], first["BatchRecords"]) == (2, 1, 3)
+    assert len(first["InferenceLatency"]) == 3 and first["InitLatency"] > 0
+    assert all(entry["Name"] in first for entry in directive["Metrics"])
+    assert (second["InferenceFailed"], second["InferenceSucceeded"]) == (0, 1) and "InitLatency" not in second
+    assert third["InvocationsFailed"] == 1
+    for line in err.splitlines()[:-1]:  # the last is the command's own, of its failure
+        assert json.loads(line)["level"]
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+def v2(method, path, body=None, headers=None, query="", cookies=None, stage="$default", encoded=False):
+    event = {"version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
+             "headers": headers or {}, "requestContext": {"http": {"method": method, "path": path}, "stage": stage},
+             "isBase64Encoded": encoded}
+    if body is not None:
+        event["body"] = body
+    if cookies:
+        event["cookies"] = cookies
+    return event
+
+
+def v1(method, path, body=None, headers=None, query=None, encoded=False):
+    return {"resource": "/{proxy+}", "path": path, "httpMethod": method, "headers": {"Host": "x", "ignored": "y"},
+            "multiValueHeaders": {name: [value] for name, value in (headers or {}).items()},
+            "queryStringParameters": None, "multiValueQueryStringParameters": query,
+            "requestContext": {"stage": "prod", "path": "/prod" + path}, "body": body, "isBase64Encoded": encoded}
+
+
+def http(api, event):
+    path, headers, body = api.invoke(event)
+    assert path.endswith("/response"), body
+    return json.loads(body)
+
+
+def test_http_requests_are_answered_by_the_servers_routes(tmp_path):
+    with RuntimeApi() as api:
+        process = api.start(MODELS, *store(tmp_path), "--model", "doubleit")
+        json_type = {"content-type": "application/json"}
+        for make in (v1, v2):
+            answer = http(api, make("GET", "/v2/health/ready"))
+            assert answer["statusCode"] == 200 and answer["isBase64Encoded"] is False
+            answer = http(api, make("POST", "/v2/models/doubleit/infer", json.dumps(
+                {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}), json_type))
+            assert json.loads(answer["body"])["outputs"][0]["data"] == [2, 4]
+            encoded = base64.b64encode(b"[1,2,3]").decode()
+            answer = http(api, make("POST", "/models/doubleit", encoded, json_type, encoded=True))
+            assert json.loads(answer["body"]) == [2, 4, 6]
+            answer = http(api, make("GET", "/v2/models/none"))
+            assert answer["statusCode"] == 404 or answer["statusCode"] == 400
+            assert "error" in json.loads(answer["body"])
+            assert http(api, make("PATCH", "/v2/health/ready"))["statusCode"] == 405
+            assert http(api, make("POST", "/models/doubleit", "!", json_type, encoded=True))["statusCode"] == 400
+        assert http(api, v2("GET", "/prod/v2/health/live", stage="prod"))["statusCode"] == 200
+        assert http(api, v2("GET", "/v2/results", query="limit=1&model=doubleit"))["statusCode"] == 200
+        assert http(api, v1("GET", "/v2/results", query={"limit": ["1"], "model": ["doubleit"]}))["statusCode"] == 200
+        assert http(api, v2("GET", "/v2/health/live", headers={"x-evil": "a\r\nb: c"}))["statusCode"] == 400
+        # Synchronous requests of HTTP leave their records before the process may be frozen.
+        assert {line["source"] for line in results(tmp_path, "export")} == {"http"}
+        api.stop(process)
+
+
+def test_binary_tensors_travel_as_base64():
+    head = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2],
+                                   "parameters": {"binary_data_size": 8}}],
+                       "outputs": [{"name": "output", "parameters": {"binary_data": True}}]})
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        metadata = json.loads(http(api, v2("GET", "/v2/models/doubleit"))["body"])
+        head = head.replace('"output"', json.dumps(metadata["outputs"][0]["name"])) \
+            .replace('"x"', json.dumps(metadata["inputs"][0]["name"]))
+        body = head.encode() + b"\0\0\x80\x3f\0\0\0\x40"
+        answer = http(api, v2("POST", "/v2/models/doubleit/infer", base64.b64encode(body).decode(),
+                              {"Inference-Header-Content-Length": str(len(head)),
+                               "content-type": "application/octet-stream"}, encoded=True))
+        assert answer["statusCode"] == 200 and answer["isBase64Encoded"] is True
+        assert base64.b64decode(answer["body"]).endswith(b"\0\0\0\x40\0\0\x80\x40")
+        api.stop(process)
+
+
+def test_a_function_url_may_be_answered_as_a_stream():
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none", "--stream")
+        path, headers, body = api.invoke(v2("POST", "/models/doubleit", "[1,2]"))
+        assert headers["Lambda-Runtime-Function-Response-Mode"] == "streaming"
+        assert headers["Content-Type"] == "application/vnd.awslambda.http-integration-response"
+        assert headers["Transfer-Encoding"] == "chunked" and headers["Content-Length"] is None
+        prelude, rest = body.split(b"\0" * 8)
+        assert json.loads(prelude)["statusCode"] == 200 and json.loads(rest) == [2, 4]
+        assert json.loads(api.invoke([1])[2]) == [2]  # other shapes are not streamed
+        api.stop(process)
+
+
+# --- EventBridge, tasks, hooks ----------------------------------------------------------------------------------------
+
+
+def test_eventbridge_details_are_run_and_kept(tmp_path):
+    event = {"version": "0", "id": "e-1", "detail-type": "inference", "source": "app.orders", "time": "2026-01-01T00:00:00Z",
+             "detail": {"model": "doubleit", "request": [1, 2]}}
+    with RuntimeApi() as api:
+        process = api.start(MODELS, *store(tmp_path))
+        assert json.loads(api.invoke(event)[2]) == {"key": "e-1", "model": "doubleit"}
+        assert json.loads(api.invoke(event)[2]) == {"key": "e-1", "model": "doubleit"}
+        assert api.invoke(dict(event, detail={"model": "none", "request": [1]}, id="e-2"))[0].endswith("/error")
+        api.stop(process)
+    assert [line["key"] for line in results(tmp_path, "export")] == ["e-1"]
+
+
+def test_tasks_of_a_workflow():
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none")
+        answer = json.loads(api.invoke({"slipway": {"task": "check"}})[2])
+        assert answer["ok"] is True and answer["report"]["items"]
+        assert json.loads(api.invoke({"slipway": {"task": "ping"}})[2])["ok"] is True
+        assert json.loads(api.invoke([1])[2]) == [2]
+        api.stop(process)

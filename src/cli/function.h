@@ -1,0 +1,46 @@
+/*
+ * The function that `slipway lambda` is: events to answers, wherever they come from: Lambda's
+ * Runtime API, a local queue, or a file.
+ *
+ *   struct function *function;
+ *   TRY(function_open(context, &function, err));            // models loaded, store open
+ *   struct function_answer answer;
+ *   enum status status = function_run(function, &invocation, &answer, &failure);
+ *   ...
+ *   function_close(function);
+ *
+ * One thread. Everything that an invocation leaves behind (results, metrics, lines of the log) is
+ * written when function_run returns: the process may be frozen then.
+ */
+#ifndef CLI_FUNCTION_H
+#define CLI_FUNCTION_H
+
+#include "cli/command.h"
+#include "lambda/runtime.h"
+
+struct app;
+struct data_parts;
+struct function;
+
+struct function_answer {
+    struct str body;         /* valid until the next function_run */
+    const char *stream_type; /* not NULL: to be sent as a stream of this media type */
+    const char *error_type;  /* of a failure; NULL: by its status */
+};
+
+/* Borrows the context. Fails if a model cannot be loaded, or the store not be opened. */
+enum status function_open(struct command_context *context, struct function **ret_function,
+                          struct error *err) FALLIBLE;
+
+/* Accepts NULL. */
+void function_close(struct function *function);
+
+/* Answers one event within its time. */
+enum status function_run(struct function *function, const struct lambda_invocation *invocation,
+                         struct function_answer *ret_answer, struct error *err) FALLIBLE;
+
+/* The data store that it keeps results in, for who takes events out of the same; UNAVAILABLE. */
+enum status function_data(struct function *function, struct data_parts *ret_parts,
+                          struct error *err) FALLIBLE;
+
+#endif
