@@ -10,6 +10,7 @@
 #include "db/sqlite.h"
 #include "queue/queue_postgres.h"
 #include "queue/queue_sqlite.h"
+#include "store/store_dynamodb.h"
 #include "store/store_postgres.h"
 #include "store/store_sqlite.h"
 
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #define MEMORY_URL "memory:"
+#define DYNAMODB_URL "dynamodb:"
 
 enum {
     RETRY_FIRST_MS = 100,
@@ -31,6 +33,7 @@ struct data_kind {
     struct str prefixes[2]; /* of data.url; data NULL: not used */
     enum status (*open)(const struct config *config, const char *url, bool must_exist,
                         struct database **ret_database, struct error *err);
+    /* NULL: it keeps results only. */
     enum status (*queues_new)(struct database *database, struct queue_store **ret_queues,
                               struct error *err);
     enum status (*store_new)(struct database *database, struct store **ret_store,
@@ -38,11 +41,13 @@ struct data_kind {
     /* NULL: the kind has tools of its own. */
     enum status (*backup)(struct database *database, const char *path, struct error *err);
     enum status (*check)(struct database *database, struct error *err);
-    const char *warning; /* of what a start with it means; NULL: of nothing */
+    const char *warning;                    /* of what a start with it means; NULL: of nothing */
+    const char *backup_tools, *check_tools; /* of its own */
 };
 
 struct data {
     const struct config *config;
+    bool results_only;
     struct data_parts parts;
     _Atomic bool open; /* parts are set and stay */
     pthread_t thread;
@@ -145,6 +150,18 @@ static enum status open_memory(const struct config *config, const char *url, boo
                              &(struct database_options){.reader_count = 1}, ret_database, err);
 }
 
+static enum status open_dynamodb(const struct config *config, const char *url,
+                                 bool must_exist UNUSED, struct database **ret_database,
+                                 struct error *err)
+{
+    const struct store_dynamodb_options options = {.table = url + strlen(DYNAMODB_URL),
+                                                   .spill = config->data_results_spill,
+                                                   .keep_age_ns = config->record_keep_age_ns};
+    if (!*options.table)
+        return fail(err, STATUS_INVALID_ARGUMENT, "'%s' names no table: dynamodb:TABLE", url);
+    return store_dynamodb_open(&options, ret_database, err);
+}
+
 #define PREFIX(text)                                                                               \
     {                                                                                              \
         "" text, sizeof(text) - 1                                                                  \
@@ -157,6 +174,8 @@ static const struct data_kind kinds[] = {
      store_sqlite_new,
      sqlite_backup,
      sqlite_check,
+     NULL,
+     NULL,
      NULL},
     {{PREFIX("postgres://"), PREFIX("postgresql://")},
      open_postgres,
@@ -164,14 +183,27 @@ static const struct data_kind kinds[] = {
      store_postgres_new,
      NULL,
      NULL,
-     NULL},
+     NULL,
+     "pg_dump or its archive",
+     "pg_amcheck"},
     {{PREFIX(MEMORY_URL)},
      open_memory,
      queue_sqlite_new,
      store_sqlite_new,
      NULL,
      NULL,
-     "data.url is 'memory:': queues, jobs and results end with this process"},
+     "data.url is 'memory:': queues, jobs and results end with this process",
+     "a file",
+     "a file"},
+    {{PREFIX(DYNAMODB_URL)},
+     open_dynamodb,
+     NULL,
+     store_dynamodb_new,
+     NULL,
+     NULL,
+     NULL,
+     "point-in-time recovery",
+     "nothing"},
 };
 
 static bool is_off(const char *url)
@@ -193,33 +225,68 @@ static const struct data_kind *find_kind(const char *url)
 
 static void close_parts(struct data_parts *parts)
 {
+    struct database *results = parts->store ? store_database(parts->store) : NULL;
     queue_store_free(parts->queues);
     store_free(parts->store);
+    if (results != parts->database) database_free(results);
     database_free(parts->database);
     *parts = (struct data_parts){0};
 }
 
-static enum status open_parts(const struct config *config, bool must_exist,
-                              struct data_parts *parts, struct error *err)
+/* Queues and results of data.url; the latter unless they are elsewhere. */
+static enum status open_own(const struct config *config, bool must_exist, struct data_parts *parts,
+                            struct error *err)
 {
     const char *url = config->data_url;
     const struct data_kind *kind = find_kind(url);
-    if (is_off(url)) return fail(err, STATUS_UNAVAILABLE, "nothing is kept: data.url is 'none'");
     /* The scheme only: what follows may hold a password. */
     if (!kind)
         return fail(err, STATUS_INVALID_ARGUMENT,
-                    "data.url begins with neither 'sqlite:' nor 'postgres://', and is neither "
-                    "'memory:' nor 'none'");
+                    "data.url begins with neither 'sqlite:', 'postgres://' nor 'dynamodb:', and is "
+                    "neither 'memory:' nor 'none'");
     TRY(kind->open(config, url, must_exist, &parts->database, err));
-    TRY(kind->queues_new(parts->database, &parts->queues, err));
+    if (kind->queues_new) TRY(kind->queues_new(parts->database, &parts->queues, err));
+    if (*config->data_results_url) return STATUS_OK;
     return kind->store_new(parts->database, &parts->store, err);
+}
+
+static enum status open_results(const struct config *config, bool must_exist,
+                                struct data_parts *parts, struct error *err)
+{
+    struct database *database;
+    const char *url = config->data_results_url;
+    if (!str_starts_with(str_of(url), STR(DYNAMODB_URL)))
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "data.results_url '%s' does not begin with 'dynamodb:'; other results go where "
+                    "data.url is",
+                    url);
+    TRY(open_dynamodb(config, url, must_exist, &database, err));
+    enum status status = store_dynamodb_new(database, &parts->store, err);
+    if (status != STATUS_OK) {
+        database_free(database);
+        return status;
+    }
+    if (!parts->database) parts->database = database;
+    return STATUS_OK;
+}
+
+static enum status open_parts(const struct data *data, bool must_exist, struct data_parts *parts,
+                              struct error *err)
+{
+    const struct config *config = data->config;
+    bool results = *config->data_results_url;
+    if (is_off(config->data_url) && !results)
+        return fail(err, STATUS_UNAVAILABLE, "nothing is kept: data.url is 'none'");
+    if (!is_off(config->data_url) && !(results && data->results_only))
+        TRY(open_own(config, must_exist, parts, err));
+    return results ? open_results(config, must_exist, parts, err) : STATUS_OK;
 }
 
 /* One try. */
 enum status data_open(struct data *data, bool must_exist, struct error *err)
 {
     struct data_parts parts = {0};
-    enum status status = open_parts(data->config, must_exist, &parts, err);
+    enum status status = open_parts(data, must_exist, &parts, err);
     (void)pthread_mutex_lock(&data->mutex);
     if (status == STATUS_OK) {
         data->parts = parts;
@@ -257,7 +324,7 @@ static void tell_open(struct data *data)
     const struct data_kind *kind = find_kind(data->config->data_url);
     uint64_t now_ms = database_now_ms(database), wall_ms = clock_wall_ns() / NS_PER_MS;
     log_info("data store open", LOG_TEXT("kind", database_kind(database)));
-    if (kind->warning) log_warning(kind->warning);
+    if (kind && kind->warning) log_warning(kind->warning);
     if (now_ms > wall_ms + CLOCK_BEHIND_MS)
         log_warning("the system's clock is behind the latest time in the data store, which goes on "
                     "from there",
@@ -294,6 +361,13 @@ struct data *data_new(const struct config *config)
     (void)pthread_condattr_destroy(&attributes);
     (void)pthread_mutex_init(&data->mutex, NULL);
     (void)fail(&data->problem, STATUS_UNAVAILABLE, "the data store is being opened; try again");
+    return data;
+}
+
+struct data *data_new_results(const struct config *config)
+{
+    struct data *data = data_new(config);
+    data->results_only = true;
     return data;
 }
 
@@ -343,7 +417,7 @@ bool data_is_memory(const struct data *data)
 
 bool data_is_off(const struct data *data)
 {
-    return is_off(data->config->data_url);
+    return is_off(data->config->data_url) && !*data->config->data_results_url;
 }
 
 void data_free(struct data *data)
@@ -365,9 +439,9 @@ enum status data_backup(struct data *data, const char *path, struct error *err)
     const struct data_kind *kind = find_kind(data->config->data_url);
     struct data_parts parts = {0};
     TRY(data_get(data, &parts, err));
-    if (kind->backup) return kind->backup(parts.database, path, err);
-    return fail(err, STATUS_UNIMPLEMENTED, "%s has backups of its own: use pg_dump or its archive",
-                database_kind(parts.database));
+    if (kind && kind->backup) return kind->backup(parts.database, path, err);
+    return fail(err, STATUS_UNIMPLEMENTED, "%s has backups of its own: use %s",
+                database_kind(parts.database), kind ? kind->backup_tools : "those of its results");
 }
 
 enum status data_check(struct data *data, struct error *err)
@@ -375,7 +449,7 @@ enum status data_check(struct data *data, struct error *err)
     const struct data_kind *kind = find_kind(data->config->data_url);
     struct data_parts parts = {0};
     TRY(data_get(data, &parts, err));
-    if (kind->check) return kind->check(parts.database, err);
-    return fail(err, STATUS_UNIMPLEMENTED, "%s checks its pages by itself: use pg_amcheck",
-                database_kind(parts.database));
+    if (kind && kind->check) return kind->check(parts.database, err);
+    return fail(err, STATUS_UNIMPLEMENTED, "%s checks its pages by itself: use %s",
+                database_kind(parts.database), kind ? kind->check_tools : "nothing");
 }

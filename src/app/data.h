@@ -8,8 +8,9 @@
  *   struct data_parts parts;                    // any thread, each time: it costs an atomic load
  *   TRY(data_get(data, &parts, err));           // UNAVAILABLE says why there is none (yet)
  *
- * data.url names the kind: sqlite:PATH, postgres://..., memory:, none; empty is a file in
- * data.directory.
+ * data.url names the kind: sqlite:PATH, postgres://..., memory:, dynamodb:TABLE, none; empty is a
+ * file in data.directory. With data.results_url results are elsewhere: store and queues have a
+ * database each then, and what belongs together is done one after the other (jobs/chain.h).
  */
 #ifndef APP_DATA_H
 #define APP_DATA_H
@@ -31,6 +32,10 @@ struct data_parts {
 
 /* Opens nothing. Borrows the config. Ended by data_free. */
 struct data *data_new(const struct config *config);
+
+/* As above, but of data.url nothing is opened where data.results_url is set: for who has no use for
+ * queues. */
+struct data *data_new_results(const struct config *config);
 
 /* Opens on a thread of its own, with growing pauses between the tries (100 ms to 30 s), and logs a
  * failure once until it changes. Once. */

@@ -43,6 +43,7 @@ struct database {
     void *state;
     struct clock *clock;
     bool clock_given;
+    uint32_t batch_max;
     uint64_t wall_start_ms;
     uint64_t monotonic_start_ns;
     struct task_line writes;
@@ -154,7 +155,7 @@ static uint32_t line_take(struct database_thread *thread, struct list *batch)
     }
     if (line->count > 0) line_gather(thread);
     uint32_t count = 0;
-    for (; count < DATABASE_BATCH_MAX && !list_is_empty(&line->waiting); count++)
+    for (; count < thread->database->batch_max && !list_is_empty(&line->waiting); count++)
         list_add_last(batch, list_take_first(&line->waiting));
     line->count -= count;
     (void)pthread_mutex_unlock(&line->mutex);
@@ -411,6 +412,7 @@ enum status database_new(const struct database_ops *ops, void *state,
     database->ops = ops;
     database->state = state;
     database->clock_given = options->clock != NULL;
+    database->batch_max = options->batch_max ? options->batch_max : DATABASE_BATCH_MAX;
     database->clock = options->clock ? options->clock : &clock_system;
     database->wall_start_ms = database->clock->wall_ns(database->clock) / NS_PER_MS;
     database->monotonic_start_ns = database->clock->monotonic_ns(database->clock);

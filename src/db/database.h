@@ -141,6 +141,8 @@ struct database_options {
     struct clock *clock;   /* borrowed; NULL: the system's (PostgreSQL: the server's) */
     uint32_t writer_count; /* 0: 1 (SQLite: always 1) */
     uint32_t reader_count; /* 0: 1 */
+    uint32_t batch_max;    /* chains of one commit; 0: DATABASE_BATCH_MAX. 1 where a commit is
+                              nothing, and chains waited for each other in vain */
 };
 
 /*

@@ -14,6 +14,9 @@ bool kind_begin(void);
 enum status kind_open(struct store **ret_store, struct error *err) FALLIBLE;
 void kind_close(struct store *store);
 
+/* True if tasks that are chained are one transaction. */
+bool kind_commits_chains(void);
+
 /* Removes the database. */
 void kind_end(void);
 

@@ -23,6 +23,11 @@ void kind_close(struct store *store)
     store_free(store);
 }
 
+bool kind_commits_chains(void)
+{
+    return true;
+}
+
 void kind_end(void)
 {
     database_free(database);

@@ -27,4 +27,9 @@ void kind_close(struct store *store)
     database_free(database);
 }
 
+bool kind_commits_chains(void)
+{
+    return true;
+}
+
 void kind_end(void) {}

@@ -30,6 +30,11 @@ void kind_close(struct store *store)
     database_free(database);
 }
 
+bool kind_commits_chains(void)
+{
+    return true;
+}
+
 void kind_end(void)
 {
     char command[128];

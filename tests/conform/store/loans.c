@@ -62,20 +62,21 @@ TEST(an_answer_is_on_loan_for_a_while)
         struct store_change succeeds = {.id = str_of(job.id),
                                         .from = 1U << RECORD_PENDING,
                                         .to = RECORD_SUCCEEDED,
-                                        .done_us = i * 1000,
+                                        .done_us = (start_ms + i) * 1000,
                                         .output = &output,
                                         .loan = &loan,
                                         .progress = 1};
         EXPECT_STATUS(change(&f, succeeds, &was), STATUS_OK, f.err);
         expect_loan(&f, job.id, "lent!", 2);
     }
+    uint64_t before_us = (start_ms + 3) * 1000;
     struct store_prune result =
-        prune(&f, (struct store_prune){.loans_before_us = 3000, .count_max = 1});
+        prune(&f, (struct store_prune){.loans_before_us = before_us, .count_max = 1});
     EXPECT(result.loans_ended == 1 && result.more && result.deleted == 0);
-    result = prune(&f, (struct store_prune){.loans_before_us = 3000, .count_max = 10});
+    result = prune(&f, (struct store_prune){.loans_before_us = before_us, .count_max = 10});
     EXPECT(result.loans_ended == 1 && !result.more && result.deleted == 0);
     expect_loan(&f, job.id, "lent!", 2);
-    result = prune(&f, (struct store_prune){.loans_before_us = 3001, .count_max = 10});
+    result = prune(&f, (struct store_prune){.loans_before_us = before_us + 1, .count_max = 10});
     EXPECT(result.loans_ended == 1 && result.deleted == 0);
     expect_loan(&f, job.id, NULL, 0);
     expect_loan(&f, waits.id, "lent!", 2);
@@ -138,7 +139,7 @@ TEST(what_is_on_loan_weighs_until_it_is_gone)
         struct store_change ends = {.id = str_of(jobs[i].id),
                                     .from = 1U << RECORD_PENDING,
                                     .to = i == 1 ? RECORD_CANCELLED : RECORD_SUCCEEDED,
-                                    .done_us = 5,
+                                    .done_us = start_ms * 1000 + 5,
                                     .loan = i == 2 ? &loan : NULL,
                                     .progress = -1};
         EXPECT_STATUS(change(&f, ends, &was), STATUS_OK, f.err);
@@ -146,7 +147,7 @@ TEST(what_is_on_loan_weighs_until_it_is_gone)
         EXPECT_INT(bytes > light + 100000, i != 1); /* the first's place is taken by the third's */
     }
     struct store_prune result =
-        prune(&f, (struct store_prune){.loans_before_us = 6, .count_max = 10});
+        prune(&f, (struct store_prune){.loans_before_us = start_ms * 1000 + 6, .count_max = 10});
     EXPECT(result.loans_ended == 1 && statistics(&f).bytes < light + 10000);
     end(&f);
 }
