@@ -34,6 +34,8 @@ static struct worker_options worker_options_of(const struct background *backgrou
         .consume = background->app->consume,
         .consume_count = background->app->consume_count,
         .sqs = background->app->sqs,
+        .reply_to = config->queue_reply_to.items,
+        .reply_to_count = config->queue_reply_to.count,
         .reply_allow = config->queue_reply_allow.items,
         .reply_allow_count = config->queue_reply_allow.count,
         .models = config->queue_models.items,

@@ -8,7 +8,7 @@
 
 enum {
     REQUEST_TIME_S = 10, /* of one request, besides what a receive waits */
-    TIME_S = 60,         /* of one with all its tries */
+    TIME_S = 20,         /* of one with all its tries: the end of a process waits for it */
     ENTRY_TRIES = 3,     /* of entries that failed while their batch did not */
     ATTEMPT_ID_SIZE = 32,
     ASK_WAIT = -1, /* a receive waits as long as the queue says */

@@ -23,6 +23,7 @@ void consumer_free(struct consumer *consumer)
 {
     assert(consumer_is_idle(consumer));
     mem_free(consumer->model);
+    mem_free(consumer->reply_to);
     mem_free(consumer);
 }
 

@@ -100,10 +100,15 @@ bool work_conflicts(const struct work *work)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
+static bool is_set_for_queue(const struct work *work)
+{
+    return work->reply_to.data == work->lease->consumer->reply_to;
+}
+
 static enum status check_reply(const struct work *work, struct error *err)
 {
     const struct worker_options *options = &work->lease->consumer->worker->options;
-    if (!work->reply_to.data) return STATUS_OK;
+    if (!work->reply_to.data || is_set_for_queue(work)) return STATUS_OK;
     for (size_t i = 0; i < options->reply_allow_count; i++)
         if (worker_pattern_fits(str_of(options->reply_allow[i]), work->reply_to)) return STATUS_OK;
     return fail(
@@ -154,6 +159,8 @@ void work_identify(struct work *work)
 {
     work->key = STR_EMPTY;
     work->reply_to = job_attribute(work->message, STR("reply-to"));
+    if (!work->reply_to.data && work->lease->consumer->reply_to)
+        work->reply_to = str_of(work->lease->consumer->reply_to);
     work->correlation = job_attribute(work->message, STR("correlation-id"));
     if (!work->correlation.data) work->correlation = work->message->id;
     derive_record_id(work, work->id);

@@ -148,7 +148,8 @@ struct consumer {
     struct queue_store *queues; /* its queue is one of */
     bool is_foreign;            /* of SQS: named by the user, never looked for */
     char name[QUEUE_NAME_MAX + 1];
-    char *model; /* of messages that name none; NULL */
+    char *model;    /* of messages that name none; NULL */
+    char *reply_to; /* of messages that name none: where their answers go; NULL */
     bool is_jobs;
     bool fifo;
     bool seen; /* by the discovery that runs */

@@ -65,11 +65,11 @@ void worker_end_call(struct worker *worker)
 
 /* --- consumers -------------------------------------------------------------------------------- */
 
-/* "QUEUE=MODEL" of this queue; NULL if there is none. */
-static char *model_for(const struct worker_options *options, struct str queue)
+/* What is said of this queue by "QUEUE=VALUE"; NULL if nothing is. */
+static char *value_for(const char *const *list, size_t count, struct str queue)
 {
-    for (size_t i = 0; i < options->model_count; i++) {
-        struct str rest = str_of(options->models[i]);
+    for (size_t i = 0; i < count; i++) {
+        struct str rest = str_of(list[i]);
         struct str name = str_cut(&rest, '=');
         if (rest.data && worker_pattern_fits(name, queue)) return str_copy(rest);
     }
@@ -92,7 +92,9 @@ static struct consumer *consumer_add(struct worker *worker, struct queue_store *
 {
     if (worker->consumer_count == WORKER_CONSUMERS_MAX) return NULL;
     struct consumer *consumer = consumer_new(worker, queues, name);
-    consumer->model = model_for(&worker->options, name);
+    const struct worker_options *options = &worker->options;
+    consumer->model = value_for(options->models, options->model_count, name);
+    consumer->reply_to = value_for(options->reply_to, options->reply_to_count, name);
     list_add_last(&worker->consumers, &consumer->link);
     worker->consumer_count++;
     log_info("leasing from queue", LOG_STR("queue", name),

@@ -74,6 +74,8 @@ struct worker_options {
      * there already, and stay as they are. NULL: there are none.
      */
     struct queue_store *sqs;
+    const char *const *reply_to; /* "QUEUE=QUEUE": where answers go that no message says */
+    size_t reply_to_count;
     /* Queues that a message may have its answer sent to (attribute 'reply-to'): names, with * and
      * ? as wild cards, of where the message came from. */
     const char *const *reply_allow;

@@ -277,6 +277,15 @@ def test_an_answer_is_sent_to_who_asked(queues, run):
     assert "queue.reply_allow" in refused["error"]
 
 
+def test_answers_go_where_the_queue_has_them(queues, run):
+    name, replies = queues.create("asked"), queues.create("told")
+    run([MODELS / "doubleit"], [name], queue_reply_to=f"asked-*={replies}")
+    sent = queues.send(name, "[4]")
+    [message] = queues.receive(replies, 1)
+    answer = json.loads(message["Body"])
+    assert answer["correlation_id"] == sent and answer["output"] == [8]
+
+
 def test_an_answer_that_nobody_takes_holds_up_nothing(queues, run):
     name = queues.create(receives=5)
     worker = run([MODELS / "doubleit"], [name], queue_reply_allow="*")
