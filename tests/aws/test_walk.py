@@ -13,7 +13,7 @@ import pytest
 
 import moto
 from faults import Faults
-from slipway import BINARY, MODELS
+from slipway import BINARY, MODELS, echo_repository
 from sqs_worker import KEYS, REGION, Queues, SqsWorker
 
 EVENTS = pathlib.Path(__file__).parent / "events"
@@ -92,7 +92,8 @@ def test_from_the_backend_to_the_alarm(slipway_endpoint, cloud, tmp_path):
             more = {"MessageGroupId": record["attributes"]["MessageGroupId"],
                     "MessageDeduplicationId": record["attributes"]["MessageDeduplicationId"]}
         sent[queues.send(names[queue], record["body"], **more)] = (record["body"], names[queue])
-    poison = queues.send(list(names.values())[0], "__import__('os').system('id')")
+    [plain] = [name for name in names.values() if not name.endswith(".fifo")]
+    poison = queues.send(plain, "__import__('os').system('id')")
     environment = {"AWS_ENDPOINT_URL_DYNAMODB": cloud, "AWS_ENDPOINT_URL_CLOUDWATCH": cloud}
     with SqsWorker([MODELS / "doubleit"], slipway_endpoint, names.values(), environment=environment,
                    data_url=f"dynamodb:{table}", metrics_cloudwatch="Slipway", metrics_cloudwatch_interval="1s",
@@ -109,8 +110,37 @@ def test_from_the_backend_to_the_alarm(slipway_endpoint, cloud, tmp_path):
             assert found[message]["queue"] == name and found[message]["state"] == "succeeded"
             assert worker.output(found[message]) == [2 * value for value in json.loads(body)]
         assert found[poison]["state"] == "failed" and found[poison]["status"] == "INVALID_ARGUMENT"
-    dead = queues.receive(queues.dead(list(names.values())[0]), 1)
+    dead = queues.receive(queues.dead(plain), 1)
     assert [message["Body"] for message in dead] == ["__import__('os').system('id')"]
+
+
+def test_each_message_is_one_item_whoever_dies(slipway_endpoint, cloud, tmp_path):
+    if not knows_dynamodb():
+        pytest.skip("this build has no store in DynamoDB")
+    echo = echo_repository(tmp_path, {"slow": "input x FP32 [1]\noutput y x\ndelay_us 50000"})
+    queues, table = Queues(slipway_endpoint), "deaths-results"
+    make_table(cloud, table)
+    name = queues.create(VisibilityTimeout=3, receives=20)
+    fifo = queues.create(fifo=True, VisibilityTimeout=3, receives=20)
+    number = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[%d]}]}'
+    sent = {queues.send(name, number % value) for value in range(20)}
+    sent |= {queues.send(fifo, number % value, MessageGroupId="g", MessageDeduplicationId=str(value)) for value in range(8)}
+    first = queues.send(name, number % 50, {"idempotency-key": "order-1"})
+    same = queues.send(name, number % 50, {"idempotency-key": "order-1"})
+    options = {"environment": {"AWS_ENDPOINT_URL_DYNAMODB": cloud}, "data_url": f"dynamodb:{table}"}
+    for life in range(2):
+        worker = SqsWorker([echo], slipway_endpoint, [name, fifo], **options)
+        worker.start()
+        worker.wait_until(lambda: worker.count("slipway_worker_in_flight") > 0, "work in hand")
+        time.sleep(0.1 * life)
+        worker.kill()
+    with SqsWorker([echo], slipway_endpoint, [name, fifo], **options) as worker:
+        worker.wait_empty(queues, name, 60)
+        worker.wait_empty(queues, fifo, 60)
+    items = items_of(cloud, table, len(sent) + 1)
+    messages = [item["message_id"]["S"] for item in items]
+    assert len(messages) == len(sent) + 1 and set(messages) - {first, same} == sent, messages
+    assert {item["state"].get("S", item["state"].get("N")) for item in items} in ({"succeeded"}, {"2"}), items[0]
 
 
 def test_cloudwatch_is_told_and_misses_nothing(slipway_endpoint, cloud, tmp_path):
