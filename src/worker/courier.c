@@ -131,7 +131,7 @@ static void finish(struct courier_thread *thread, const struct queue_message *me
                               .receipts = {.receipts = &receipt, .count = 1}};
     if (queue_run(jobs->queues, &call, &err) != STATUS_OK)
         log_warning("a callback's message cannot be settled; it will come again",
-                    LOG_STR("message", message->id), LOG_TEXT("error", err.message));
+                    LOG_STR("message_id", message->id), LOG_TEXT("error", err.message));
 }
 
 static uint64_t pause_ms(struct courier_thread *thread, uint32_t receive_count)

@@ -224,7 +224,7 @@ static void log_outcome(const struct work *work)
     if (work->outcome != OUTCOME_FAILED && work->outcome != OUTCOME_RETRY) return;
     const struct log_field fields[] = {
         LOG_STR("queue", str_of(work->lease->consumer->name)),
-        LOG_STR("message", work->message->id),
+        LOG_STR("message_id", work->message->id),
         LOG_STR("record", str_of(work->id)),
         LOG_U64("receive", work->message->receive_count),
         LOG_TEXT("error", work->error.message),
@@ -304,7 +304,7 @@ static void refuse_reply(struct settlement *settlement, struct work *work)
     work->reply_refused = true;
     counter_add(&settlement->worker->counters.replies_refused, 1);
     log_warning("an answer cannot be sent", LOG_STR("queue", work->reply_to),
-                LOG_STR("message", work->message->id),
+                LOG_STR("message_id", work->message->id),
                 LOG_TEXT("error", settlement->error.message));
 }
 

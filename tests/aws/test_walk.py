@@ -72,13 +72,7 @@ def records_of_events():
     return found
 
 
-def knows_dynamodb():
-    return b"dynamodb:" in subprocess.run([BINARY, "config", "--docs"], capture_output=True, timeout=60).stdout
-
-
 def test_from_the_backend_to_the_alarm(slipway_endpoint, cloud, tmp_path):
-    if not knows_dynamodb():
-        pytest.skip("this build has no store in DynamoDB")
     queues, records = Queues(slipway_endpoint), records_of_events()
     table = "walk-results"
     make_table(cloud, table)
@@ -115,8 +109,6 @@ def test_from_the_backend_to_the_alarm(slipway_endpoint, cloud, tmp_path):
 
 
 def test_each_message_is_one_item_whoever_dies(slipway_endpoint, cloud, tmp_path):
-    if not knows_dynamodb():
-        pytest.skip("this build has no store in DynamoDB")
     echo = echo_repository(tmp_path, {"slow": "input x FP32 [1]\noutput y x\ndelay_us 50000"})
     queues, table = Queues(slipway_endpoint), "deaths-results"
     make_table(cloud, table)
