@@ -307,7 +307,7 @@ def settings():
 
 
 # On their way; taken out of here when the tables have them.
-COMING = {"SLIPWAY_DATA_RESULTS_URL", "SLIPWAY_LAMBDA_SERVICE", "SLIPWAY_LAMBDA_ENVIRONMENT", "SLIPWAY_LAMBDA_VARIANT",
+COMING = {"SLIPWAY_DATA_RESULTS_URL", "SLIPWAY_DATA_RESULTS_SPILL", "SLIPWAY_LAMBDA_SERVICE", "SLIPWAY_LAMBDA_ENVIRONMENT", "SLIPWAY_LAMBDA_VARIANT",
           "SLIPWAY_LAMBDA_RESULTS", "SLIPWAY_LAMBDA_HOOK_TARGET"}
 COMING_METRICS = {"InferenceSucceeded", "InferenceFailed", "InferenceLatency"}
 
@@ -606,3 +606,22 @@ def main_is_closed(subject):
                 for action in as_list(statement["Action"]):
                     if changing.search(action.split(":")[1]) and action != "logs:StartQuery":
                         yield f"developers may {action} in {subject.given['Env']}"
+
+
+@check
+def table_fits(subject):
+    """The keys and the index that the binary asks for; it refuses a table without them."""
+    source = (ROOT / "src/store/store_dynamodb_table.c").read_text()
+    names = re.search(r"store_dynamodb_index\[\] = \{(.*?)NULL\}", source, re.DOTALL).group(1)
+    wanted = set(re.findall(r'"(\w+)"', names))
+    for name, table in subject.of_type("AWS::DynamoDB::Table").items():
+        if table["KeySchema"] != [{"AttributeName": "pk", "KeyType": "HASH"}]:
+            yield f"table '{name}' has other keys"
+        index = {one["IndexName"]: one for one in table.get("GlobalSecondaryIndexes", [])}.get("by_time", {})
+        if [one["AttributeName"] for one in index.get("KeySchema", [])] != ["shard", "id"]:
+            yield f"table '{name}' has no index by_time of shard and id"
+        lost = wanted - set(index.get("Projection", {}).get("NonKeyAttributes", []))
+        if lost:
+            yield f"the index of table '{name}' does not project {', '.join(sorted(lost))}"
+        if table.get("TimeToLiveSpecification", {}).get("AttributeName") != "expires_at":
+            yield f"table '{name}' expires by another attribute"

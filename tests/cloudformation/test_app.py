@@ -408,6 +408,21 @@ def developers_send_in_test(template):
     template["Conditions"]["IsDev"] = {"Fn::Not": [{"Fn::Equals": [{"Ref": "Env"}, "main"]}]}
 
 
+@mutation("table_fits", "does not project lent")
+def an_index_that_lacks_something(template):
+    properties(template, "Table")["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"].remove("lent")
+
+
+@mutation("table_fits", "has other keys")
+def a_range_key(template):
+    properties(template, "Table")["KeySchema"].append({"AttributeName": "id", "KeyType": "RANGE"})
+
+
+@mutation("transport", "'Payloads' may be reached without TLS")
+def a_bucket_in_the_clear(template):
+    drop(template["Resources"], "PayloadsTlsOnly")
+
+
 @pytest.mark.parametrize("check, expected, environment, change", MUTATIONS)
 def test_each_check_can_fail(check, expected, environment, change):
     template = copy.deepcopy(TEMPLATE)

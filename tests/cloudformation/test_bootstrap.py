@@ -100,7 +100,7 @@ def test_a_boundary_that_lacks_something_is_found():
 
 def test_the_boundary_gives_no_power_over_roles():
     services = {action.split(":")[0] for action in granted({"Statement": statements(BOOTSTRAP, "Boundary")})}
-    assert not services & {"iam", "sts", "organizations", "account", "cloudformation", "ecr", "s3"}
+    assert not services & {"iam", "sts", "organizations", "account", "cloudformation", "ecr"}
 
 
 def role_findings(template):
@@ -159,6 +159,7 @@ CREATES = {
     "AWS::SNS::Topic": "sns:CreateTopic", "AWS::SNS::TopicPolicy": "sns:SetTopicAttributes",
     "AWS::SNS::Subscription": "sns:Subscribe", "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
     "AWS::CloudWatch::CompositeAlarm": "cloudwatch:PutCompositeAlarm", "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
+    "AWS::S3::Bucket": "s3:CreateBucket", "AWS::S3::BucketPolicy": "s3:PutBucketPolicy",
     "AWS::Budgets::Budget": "budgets:ModifyBudget",
     "AWS::Chatbot::SlackChannelConfiguration": "chatbot:CreateSlackChannelConfiguration",
     "AWS::Chatbot::MicrosoftTeamsChannelConfiguration": "chatbot:CreateMicrosoftTeamsChannelConfiguration",

@@ -43,7 +43,7 @@ def resources(monkeypatch):
 def arns(environment):
     """What the deployed resources would be called."""
     return {**{f"<{name}.Arn>": f"arn:aws:sqs{PREFIX}{queue.format(environment)}" for name, queue in QUEUES.items()},
-            "<Table.Arn>": f"arn:aws:dynamodb{PREFIX}table/results", "<Key.Arn>": f"arn:aws:kms{PREFIX}key/k",
+            "<Table.Arn>": f"arn:aws:dynamodb{PREFIX}table/results", "<Payloads.Arn>": "arn:aws:s3:::payloads", "<Key.Arn>": f"arn:aws:kms{PREFIX}key/k",
             "<LogGroup.Arn>": f"arn:aws:logs{PREFIX}log-group:slipway-log:*",
             "<WorkflowLog.Arn>": f"arn:aws:logs{PREFIX}log-group:workflow-log:*"}
 
@@ -71,6 +71,11 @@ class Account:
                 AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "shard", "id")],
                 GlobalSecondaryIndexes=[{"IndexName": "by_time", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [
                     {"AttributeName": "shard", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}]}])
+        s3 = boto3.client("s3", region_name=REGION)
+        for bucket in ("payloads", "payroll"):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+            for prefix in ("results", "else"):
+                s3.put_object(Bucket=bucket, Key=f"{prefix}/k", Body=b"b")
         for group in ("slipway-log", "payroll-log"):
             logs.create_log_group(logGroupName=group)
         iam = boto3.client("iam", region_name=REGION)
@@ -121,6 +126,12 @@ def calls(account):
                      **name, "IndexName": "by_time", "KeyConditionExpression": "shard = :s",
                      "ExpressionAttributeValues": {":s": {"S": "0"}}}),
                  f"scan {table}": ("dynamodb", "scan", name), f"drop {table}": ("dynamodb", "delete_table", name)}
+    for bucket in ("payloads", "payroll"):
+        for prefix in ("results", "else"):
+            one = {"Bucket": bucket, "Key": f"{prefix}/k"}
+            made |= {f"store {bucket} {prefix}": ("s3", "put_object", one), f"fetch {bucket} {prefix}": ("s3", "get_object", one),
+                     f"drop {bucket} {prefix}": ("s3", "delete_object", one)}
+        made[f"list {bucket}"] = ("s3", "list_objects_v2", {"Bucket": bucket})
     for group in ("slipway-log", "payroll-log"):
         made |= {f"stream {group}": ("logs", "create_log_stream", {"logGroupName": group, "logStreamName": "s"}),
                  f"write {group}": ("logs", "put_log_events", {"logGroupName": group, "logStreamName": "s", "logEvents": [EVENT]}),
@@ -129,7 +140,8 @@ def calls(account):
 
 
 FUNCTION = {f"{verb} {queue}" for verb in ("receive", "delete", "look at") for queue in ("Standard", "Fifo")} | {
-    f"{verb} results" for verb in ("put", "get", "update", "remove", "query")} | {"stream slipway-log", "write slipway-log"}
+    f"{verb} results" for verb in ("put", "get", "update", "remove", "query")} | {
+        "stream slipway-log", "write slipway-log"} | {f"{verb} payloads results" for verb in ("store", "fetch", "drop")}
 READS = {f"look at {queue}" for queue in QUEUES} | {"get results", "query results", "read slipway-log"}
 TRIES = READS | {"send Standard", "send Fifo"} | {f"{verb} {queue}" for verb in ("receive", "delete")
                                                  for queue in ("StandardDead", "FifoDead")}
