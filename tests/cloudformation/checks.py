@@ -306,16 +306,10 @@ def settings():
     return {f"SLIPWAY_{category}_{name}".upper() for category, name in rows}
 
 
-# On their way; taken out of here when the tables have them.
-COMING = {"SLIPWAY_DATA_RESULTS_URL", "SLIPWAY_DATA_RESULTS_SPILL", "SLIPWAY_LAMBDA_SERVICE", "SLIPWAY_LAMBDA_ENVIRONMENT", "SLIPWAY_LAMBDA_VARIANT",
-          "SLIPWAY_LAMBDA_RESULTS", "SLIPWAY_LAMBDA_HOOK_TARGET"}
-COMING_METRICS = {"InferenceSucceeded", "InferenceFailed", "InferenceLatency"}
-
-
 @check
 def variables(subject):
     """A variable that no option reads is a setting that has no effect."""
-    known = settings() | COMING
+    known = settings()
     for name, function in subject.of_type("AWS::Lambda::Function", plain=True).items():
         for variable, value in function.get("Environment", {}).get("Variables", {}).items():
             if variable.startswith("SLIPWAY_") and variable not in known:
@@ -346,7 +340,7 @@ OWN_SETS = (("Service", "Env"), ("Service", "Env", "FunctionVersion"), ("Service
 def own_metrics():
     """What `slipway lambda` writes, from its table."""
     table = ROOT / "src/lambda/metrics.def"
-    return set(re.findall(r"^METRIC\((\w+),", table.read_text(), re.MULTILINE)) if table.exists() else COMING_METRICS
+    return set(re.findall(r"^METRIC\((\w+),", table.read_text(), re.MULTILINE))
 
 
 def metric_problem(namespace, metric, dimensions):
@@ -553,6 +547,10 @@ def dashboards(subject):
         for text in re.findall(r'MetricName=\\*"(\w+)', board["DashboardBody"]):
             if text not in own_metrics():
                 yield f"dashboard '{name}' searches {text}, which nobody writes"
+        levels = set(re.findall(r'"(\w+)"', re.search(r"level_names\[\] = \{(.*?)\}", (ROOT / "src/base/log.c").read_text()).group(1)))
+        for text in re.findall(r"level = '(\w+)'", board["DashboardBody"]):
+            if text not in levels:
+                yield f"dashboard '{name}' looks for level {text}, which no record has"
         regions = {widget["properties"]["region"] for widget in body["widgets"]}
         if regions != {"eu-west-1"}:
             yield f"dashboard '{name}' looks at {', '.join(sorted(regions))}, not at the stack's region"

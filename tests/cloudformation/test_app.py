@@ -381,6 +381,11 @@ def a_board_that_searches_nothing(template):
     board(template)["DashboardBody"]["Fn::Sub"] = text.replace('MetricName=\\"InferenceFailed', 'MetricName=\\"InferenceFailures')
 
 
+@mutation("dashboards", "looks for level error, which no record has")
+def a_level_nobody_writes(template):
+    board(template)["DashboardBody"]["Fn::Sub"] = board(template)["DashboardBody"]["Fn::Sub"].replace("'ERROR'", "'error'")
+
+
 @mutation("chat", "its default is AdministratorAccess")
 def no_guardrail(template):
     drop(properties(template, "Teams"), "GuardrailPolicies")

@@ -1,0 +1,113 @@
+"""What app.yaml expects of the binary, asked of the binary: the workflow's check, and the metrics that alarms look at. The part of
+Lambda is played by a small Runtime API; nothing of AWS is reached."""
+import json
+import os
+import queue
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import checks
+from template import ROOT, evaluate, example, load
+
+BINARY = os.environ.get("SLIPWAY_BINARY", ROOT / "build" / "release" / "slipway")
+
+
+class Runtime(ThreadingHTTPServer):
+    """Gives events, keeps answers."""
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.events, self.answers = queue.Queue(), queue.Queue()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def ask(self, event):
+        self.events.put(event)
+        return self.answers.get(timeout=60)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def reply(self, status, body, headers=()):
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if not self.path.endswith("/runtime/invocation/next"):
+            threading.Event().wait(120)  # an extension's next event, which never comes
+            return
+        event = json.dumps(self.server.events.get()).encode()
+        self.reply(200, event, (("Lambda-Runtime-Aws-Request-Id", "r-1"), ("Lambda-Runtime-Deadline-Ms", "99999999999999"),
+                                ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:000000000000:function:f:7")))
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if "/runtime/" in self.path:
+            self.server.answers.put((self.path.rsplit("/", 1)[1], json.loads(body)))
+        self.reply(202 if "/runtime/" in self.path else 200, b'{"status":"OK"}', (("Lambda-Extension-Identifier", "e"),))
+
+
+RESOURCES = evaluate(load("app.yaml"), example("main"))
+
+
+@pytest.fixture(scope="module")
+def function(tmp_path_factory):
+    """The binary with the template's variables; models from the source, results kept nowhere."""
+    runtime = Runtime()
+    variables = RESOURCES["Function"]["Properties"]["Environment"]["Variables"]
+    given = {name: value for name, value in variables.items() if not name.startswith("SLIPWAY_DATA_")}
+    given |= {"SLIPWAY_MODEL_REPOSITORY": str(ROOT / "models" / "doubleit_onnx"), "SLIPWAY_LAMBDA_RESULTS": "none",
+              "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_port}", "AWS_LAMBDA_FUNCTION_VERSION": "7",
+              "AWS_LAMBDA_FUNCTION_NAME": "slipway-main", "PATH": os.environ["PATH"]}
+    output = tmp_path_factory.mktemp("function") / "output"
+    with open(output, "wb") as file:
+        process = subprocess.Popen([BINARY, *RESOURCES["Function"]["Properties"]["ImageConfig"]["Command"]], stdout=file,
+                                   stderr=subprocess.STDOUT, env=given)
+    yield runtime, output
+    process.kill()
+    process.wait()
+    runtime.shutdown()
+
+
+def test_the_workflow_understands_the_check(function):
+    """Its payload is a task that the function knows, and the answer has what the workflow chooses by."""
+    state = RESOURCES["Workflow"]["Properties"]["Definition"]["States"]["Check"]
+    kind, answer = function[0].ask(state["Parameters"]["Payload"])
+    assert kind == "response" and state["ResultSelector"] == {"ok.$": "$.Payload.ok"} and answer["ok"] is True
+
+
+def metrics_of(output):
+    """Name and dimension set of every metric that was written."""
+    found = set()
+    for line in output.read_text().splitlines():
+        record = json.loads(line)
+        for directive in record.get("_aws", {}).get("CloudWatchMetrics", []):
+            for names in directive["Dimensions"]:
+                values = tuple((name, record[name]) for name in names)
+                found |= {(directive["Namespace"], metric["Name"], values) for metric in directive["Metrics"]}
+    return found
+
+
+def test_alarms_look_at_what_is_written(function):
+    runtime, output = function
+    record = {"messageId": "m", "receiptHandle": "h", "body": "[1,2,3,4,5]",
+              "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}, "eventSource": "aws:sqs",
+              "eventSourceARN": "arn:aws:sqs:eu-west-1:000000000000:slipway-main-standard", "awsRegion": "eu-west-1"}
+    assert runtime.ask({"Records": [record]}) == ("response", {"batchItemFailures": []})
+    written = metrics_of(output)
+    version = {"<Function.Version.Version>": "7"}
+    looked_at = [(space, metric, tuple((key, version.get(value, value)) for key, value in pairs))
+                 for one in RESOURCES.values() if one["Type"] == "AWS::CloudWatch::Alarm"
+                 for space, metric, pairs in checks.stats_of(one["Properties"]) if space == "Slipway"]
+    assert len(looked_at) >= 3 and set(looked_at) <= written
+    assert ("Slipway", "InferenceLatency", (("Service", "slipway"), ("Env", "main"), ("Variant", "champion"))) in written
