@@ -308,6 +308,9 @@ enum status function_run(struct function *function, const struct lambda_invocati
     lambda_metrics_add(&function->metrics, LAMBDA_METRIC_InvocationLatency,
                        (double)(clock_monotonic_ns() - start_ns) / NS_PER_MS);
     write_metrics(function);
+    /* From the answer on the process may be frozen, or killed: nothing is left for later. */
+    if (fflush(function->context->out) != 0)
+        log_warning("output not written", LOG_TEXT("request_id", invocation->request_id));
     *ret_answer = (struct function_answer){.body = buffer_view(&function->answer),
                                            .stream_type = function->stream_type,
                                            .error_type = function->error_type};

@@ -104,6 +104,7 @@ def test_alarms_look_at_what_is_written(function):
               "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}, "eventSource": "aws:sqs",
               "eventSourceARN": "arn:aws:sqs:eu-west-1:000000000000:slipway-main-standard", "awsRegion": "eu-west-1"}
     assert runtime.ask({"Records": [record]}) == ("response", {"batchItemFailures": []})
+    print(output.read_text())
     written = metrics_of(output)
     version = {"<Function.Version.Version>": "7"}
     looked_at = [(space, metric, tuple((key, version.get(value, value)) for key, value in pairs))
