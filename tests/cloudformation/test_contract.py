@@ -1,5 +1,5 @@
 """What app.yaml expects of the binary, asked of the binary: the workflow's check, and the metrics that alarms look at. The part of
-Lambda is played by a small Runtime API; nothing of AWS is reached."""
+Lambda is played by a small Runtime API, that of DynamoDB by moto; nothing of AWS is reached."""
 import json
 import os
 import queue
@@ -7,10 +7,12 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 import checks
-from template import ROOT, evaluate, example, load
+from template import REGION, ROOT, evaluate, example, load
 
 BINARY = os.environ.get("SLIPWAY_BINARY", ROOT / "build" / "release" / "slipway")
 
@@ -26,7 +28,7 @@ class Runtime(ThreadingHTTPServer):
 
     def ask(self, event):
         self.events.put(event)
-        return self.answers.get(timeout=60)
+        return self.answers.get(timeout=20)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -61,12 +63,28 @@ RESOURCES = evaluate(load("app.yaml"), example("main"))
 
 
 @pytest.fixture(scope="module")
-def function(tmp_path_factory):
-    """The binary with the template's variables; models from the source, results kept nowhere."""
+def table():
+    """The template's table, and what a client needs to reach it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    given = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": REGION,
+             "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    client = boto3.client("dynamodb", REGION, endpoint_url=given["AWS_ENDPOINT_URL"], aws_access_key_id="id",
+                          aws_secret_access_key="secret")
+    asked = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    client.create_table(TableName="results", **{key: RESOURCES["Table"]["Properties"][key] for key in asked})
+    yield client, given
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def function(table, tmp_path_factory):
+    """The binary with the template's variables; models from the source."""
     runtime = Runtime()
     variables = RESOURCES["Function"]["Properties"]["Environment"]["Variables"]
-    given = {name: value for name, value in variables.items() if not name.startswith("SLIPWAY_DATA_")}
-    given |= {"SLIPWAY_MODEL_REPOSITORY": str(ROOT / "models" / "doubleit_onnx"), "SLIPWAY_LAMBDA_RESULTS": "none",
+    given = {name: value.replace("<Table>", "results").replace("<Payloads>", "payloads") for name, value in variables.items()}
+    given |= {**table[1], "SLIPWAY_MODEL_REPOSITORY": str(ROOT / "models" / "doubleit_onnx"),
               "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_port}", "AWS_LAMBDA_FUNCTION_VERSION": "7",
               "AWS_LAMBDA_FUNCTION_NAME": "slipway-main", "PATH": os.environ["PATH"]}
     output = tmp_path_factory.mktemp("function") / "output"
@@ -83,7 +101,8 @@ def test_the_workflow_understands_the_check(function):
     """Its payload is a task that the function knows, and the answer has what the workflow chooses by."""
     state = RESOURCES["Workflow"]["Properties"]["Definition"]["States"]["Check"]
     kind, answer = function[0].ask(state["Parameters"]["Payload"])
-    assert kind == "response" and state["ResultSelector"] == {"ok.$": "$.Payload.ok"} and answer["ok"] is True
+    assert kind == "response", (answer, function[1].read_text())
+    assert state["ResultSelector"] == {"ok.$": "$.Payload.ok"} and answer["ok"] is True
 
 
 def metrics_of(output):
@@ -98,13 +117,16 @@ def metrics_of(output):
     return found
 
 
-def test_alarms_look_at_what_is_written(function):
+def test_a_message_leaves_its_result_in_the_table_and_what_alarms_look_at(function, table):
     runtime, output = function
     record = {"messageId": "m", "receiptHandle": "h", "body": "[1,2,3,4,5]",
               "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}, "eventSource": "aws:sqs",
               "eventSourceARN": "arn:aws:sqs:eu-west-1:000000000000:slipway-main-standard", "awsRegion": "eu-west-1"}
     assert runtime.ask({"Records": [record]}) == ("response", {"batchItemFailures": []})
-    print(output.read_text())
+    found = [item for shard in range(8) for item in table[0].query(
+        TableName="results", IndexName="by_time", KeyConditionExpression="shard = :s",
+        ExpressionAttributeValues={":s": {"S": str(shard)}})["Items"]]
+    assert len(found) == 1 and found[0]["model"]["S"] == "doubleit_onnx", found
     written = metrics_of(output)
     version = {"<Function.Version.Version>": "7"}
     looked_at = [(space, metric, tuple((key, version.get(value, value)) for key, value in pairs))
