@@ -2,11 +2,13 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/function.h"
+#include "cli/lambda_local.h"
 #include "config/environment.h"
 #include "lambda/extension.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -20,11 +22,13 @@ struct host {
 
 /* Readable from the end on: an eventfd, made before the signal can come. */
 static int stop_descriptor = -1;
+static _Atomic bool stopping;
 
 static void tell_end(int number UNUSED)
 {
     const uint64_t one = 1;
     int before = errno;
+    atomic_store(&stopping, true);
     (void)!write(stop_descriptor, &one, sizeof one); /* full: it is readable already */
     errno = before;
 }
@@ -105,8 +109,12 @@ static enum status host_function(struct command_context *context, const char *ad
 enum status cmd_lambda(struct command_context *context, struct error *err)
 {
     const char *address = environment_get("AWS_LAMBDA_RUNTIME_API");
+    if (context->config->lambda_local) {
+        TRY(catch_signals(err));
+        return lambda_local_run(context, &stopping, err);
+    }
     if (address && *address) return host_function(context, address, err);
     return fail(err, STATUS_FAILED_PRECONDITION,
                 "AWS_LAMBDA_RUNTIME_API is not set: this command runs inside AWS Lambda or its "
-                "emulator; use 'slipway invoke' to replay an event");
+                "emulator; --local takes events from a queue here, 'slipway invoke' replays one");
 }

@@ -24,10 +24,13 @@ static enum status check_store(struct function *function, struct error *err)
     bool named =
         is_set(config, CONFIG_OPTION_data_url) || is_set(config, CONFIG_OPTION_data_directory);
     bool stores = config->lambda_results == CONFIG_LAMBDA_RESULTS_STORE;
-    if (stores && (!named || strcmp(config->data_url, "none") == 0))
+    if (config->lambda_local) return STATUS_OK; /* here a file is what it seems */
+    bool none = !named || strcmp(config->data_url, "none") == 0;
+    if (stores && none && !*config->data_results_url)
         return fail(err, STATUS_FAILED_PRECONDITION,
-                    "there is no store for results: set data.url (SLIPWAY_DATA_URL), or give up on "
-                    "keeping them with lambda.results print or none");
+                    "there is no store for results: set data.results_url or data.url "
+                    "(SLIPWAY_DATA_RESULTS_URL), or give up on keeping them with lambda.results "
+                    "print or none");
     if (!named) config->data_url = "none";
     return STATUS_OK;
 }
@@ -133,7 +136,9 @@ static enum status prepare_web(const struct function *function, struct error *er
 {
     const char *name = environment_get("AWS_LAMBDA_FUNCTION_NAME");
     bool hook = name && str_starts_with(str_of(name), STR("CodeDeployHook_"));
-    if (!hook && !*function->config.lambda_hook_target) return STATUS_OK;
+    bool dynamodb = *function->config.data_results_url ||
+                    str_starts_with(str_of(function->config.data_url), STR("dynamodb:"));
+    if (!hook && !dynamodb && !*function->config.lambda_hook_target) return STATUS_OK;
     return client_web_start(err);
 }
 
@@ -277,7 +282,7 @@ static void write_metrics(struct function *function)
     };
     buffer_reset(&function->line);
     lambda_metrics_write(&function->metrics, &context, &function->line);
-    if (!function->config.lambda_metrics) return;
+    if (!function->config.lambda_metrics || function->config.lambda_local) return;
     if (console_flush(&function->line, function->context->out, &err) != STATUS_OK)
         log_warning("metrics not written", LOG_TEXT("error", err.message));
 }

@@ -1,0 +1,101 @@
+"""AWS's own Runtime Interface Emulator drives the real binary: the events of production, as its runtime API hands them
+over. Without the emulator (tools/setup test builds it where there is Go) these tests are skipped, and say so."""
+import base64
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "wire"))
+from runtime_api import record, records  # noqa: E402
+from slipway import BINARY, MODELS, ROOT, START_TIMEOUT_S  # noqa: E402
+
+RIE = ROOT / ".deps" / "rie" / "aws-lambda-rie"
+pytestmark = pytest.mark.skipif(not RIE.exists(), reason="NO RUNTIME INTERFACE EMULATOR: tools/setup test builds it; needs Go")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Emulator:
+    def __init__(self, *arguments, **variables):
+        self.port = free_port()
+        command = [RIE, "--runtime-interface-emulator-address", f"127.0.0.1:{self.port}", "--runtime-api-address",
+                   f"127.0.0.1:{free_port()}", BINARY, "lambda", *map(str, arguments)]
+        self.process = subprocess.Popen(command, env=dict(os.environ, AWS_LAMBDA_FUNCTION_TIMEOUT="30", **variables),
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        end = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return self
+            except OSError:
+                assert self.process.poll() is None, self.process.communicate()
+                time.sleep(0.05)
+        raise AssertionError("the emulator does not listen")
+
+    def __exit__(self, *arguments):
+        self.out = self.err = ""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.out, self.err = self.process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.out, self.err = self.process.communicate()
+
+    def invoke(self, event, expected=200):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_TIMEOUT_S)
+        body = event if isinstance(event, bytes) else json.dumps(event).encode()
+        connection.request("POST", "/2015-03-31/functions/function/invocations", body)
+        reply = connection.getresponse()
+        answer = reply.read()
+        connection.close()
+        assert reply.status == expected, (reply.status, answer)
+        return json.loads(answer)
+
+
+def test_the_seeds_events_and_the_others(tmp_path):
+    with Emulator(MODELS / "doubleit", "--data-url", f"sqlite:{tmp_path}/r.db") as emulator:
+        for path in sorted((ROOT / "tests" / "aws" / "events").glob("*.json")):
+            assert emulator.invoke(path.read_bytes()) == {"batchItemFailures": []}, path
+        batch = records(record("a", "[1]"), record("b", "x"), record("c", "[3]"))
+        assert emulator.invoke(batch) == {"batchItemFailures": [{"itemIdentifier": "b"}]}
+        fifo = records(record("d", "[1]", "g"), record("e", "x", "g"), record("f", "[3]", "g"))
+        assert emulator.invoke(fifo) == {"batchItemFailures": [{"itemIdentifier": "e"}, {"itemIdentifier": "f"}]}
+        assert emulator.invoke([1, 2.5]) == [2, 5]
+        answer = emulator.invoke({"version": "2.0", "rawPath": "/models/doubleit", "headers": {},
+                                  "requestContext": {"http": {"method": "POST"}}, "isBase64Encoded": True,
+                                  "body": base64.b64encode(b"[7]").decode()})
+        assert answer["statusCode"] == 200 and json.loads(answer["body"]) == [14]
+        assert emulator.invoke({"slipway": {"task": "check"}})["ok"] is True
+    # The emulator's own lines may come in the middle of ours: it copies pieces, not lines.
+    assert emulator.out.count('"CloudWatchMetrics"') >= 8
+    listed = subprocess.run([BINARY, "results", "export", "--data-url", f"sqlite:{tmp_path}/r.db"], capture_output=True,
+                            text=True, check=True).stdout.splitlines()
+    states = [json.loads(line)["state"] for line in listed]
+    assert states.count("failed") == 2 and states.count("succeeded") >= 6
+
+
+def test_failures_are_the_emulators_too():
+    with Emulator(MODELS / "doubleit", "--results", "none") as emulator:
+        assert emulator.invoke(b"{")["errorType"] == "Function.BadInput"
+        assert emulator.invoke({"a": 1})["errorType"] == "Function.UnknownEvent"
+        assert emulator.invoke([4]) == [8]
+
+
+def test_an_init_error_is_reported():
+    with Emulator(MODELS / "doubleit") as emulator:
+        answer = emulator.invoke([1], expected=502)
+        assert answer["errorType"].startswith("Function.") and "data.url" in answer["errorMessage"]
