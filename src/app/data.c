@@ -8,6 +8,7 @@
 #include "config/environment.h"
 #include "db/postgres.h"
 #include "db/sqlite.h"
+#include "net/client_web.h"
 #include "queue/queue_postgres.h"
 #include "queue/queue_sqlite.h"
 #include "store/store_dynamodb.h"
@@ -47,7 +48,6 @@ struct data_kind {
 
 struct data {
     const struct config *config;
-    bool results_only;
     struct data_parts parts;
     _Atomic bool open; /* parts are set and stay */
     pthread_t thread;
@@ -270,15 +270,13 @@ static enum status open_results(const struct config *config, bool must_exist,
     return STATUS_OK;
 }
 
-static enum status open_parts(const struct data *data, bool must_exist, struct data_parts *parts,
-                              struct error *err)
+static enum status open_parts(const struct config *config, bool must_exist,
+                              struct data_parts *parts, struct error *err)
 {
-    const struct config *config = data->config;
     bool results = *config->data_results_url;
     if (is_off(config->data_url) && !results)
         return fail(err, STATUS_UNAVAILABLE, "nothing is kept: data.url is 'none'");
-    if (!is_off(config->data_url) && !(results && data->results_only))
-        TRY(open_own(config, must_exist, parts, err));
+    if (!is_off(config->data_url)) TRY(open_own(config, must_exist, parts, err));
     return results ? open_results(config, must_exist, parts, err) : STATUS_OK;
 }
 
@@ -286,7 +284,7 @@ static enum status open_parts(const struct data *data, bool must_exist, struct d
 enum status data_open(struct data *data, bool must_exist, struct error *err)
 {
     struct data_parts parts = {0};
-    enum status status = open_parts(data, must_exist, &parts, err);
+    enum status status = open_parts(data->config, must_exist, &parts, err);
     (void)pthread_mutex_lock(&data->mutex);
     if (status == STATUS_OK) {
         data->parts = parts;
@@ -350,9 +348,19 @@ static void *open_run(void *context)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+/* Before an engine brings libraries of the same names as curl's, but less in them. A failure is
+ * told when the store is opened. */
+static void prepare_web(const struct config *config)
+{
+    struct error unheard;
+    if (*config->data_results_url || str_starts_with(str_of(config->data_url), STR(DYNAMODB_URL)))
+        (void)!client_web_start(&unheard);
+}
+
 struct data *data_new(const struct config *config)
 {
     struct data *data = MEM_NEW(struct data);
+    prepare_web(config);
     pthread_condattr_t attributes;
     data->config = config;
     (void)pthread_condattr_init(&attributes); /* these cannot fail on Linux */
@@ -361,13 +369,6 @@ struct data *data_new(const struct config *config)
     (void)pthread_condattr_destroy(&attributes);
     (void)pthread_mutex_init(&data->mutex, NULL);
     (void)fail(&data->problem, STATUS_UNAVAILABLE, "the data store is being opened; try again");
-    return data;
-}
-
-struct data *data_new_results(const struct config *config)
-{
-    struct data *data = data_new(config);
-    data->results_only = true;
     return data;
 }
 

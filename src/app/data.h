@@ -33,10 +33,6 @@ struct data_parts {
 /* Opens nothing. Borrows the config. Ended by data_free. */
 struct data *data_new(const struct config *config);
 
-/* As above, but of data.url nothing is opened where data.results_url is set: for who has no use for
- * queues. */
-struct data *data_new_results(const struct config *config);
-
 /* Opens on a thread of its own, with growing pauses between the tries (100 ms to 30 s), and logs a
  * failure once until it changes. Once. */
 enum status data_start(struct data *data, struct error *err) FALLIBLE;
