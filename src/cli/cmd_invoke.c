@@ -52,7 +52,7 @@ static void check_digest(const struct sqs_record *record)
     if (record->body_md5.size == 0 || !md5_hex(record->body, digest)) return;
     if (str_equal_ignoring_case(record->body_md5, str_of(digest))) return;
     log_warning("md5OfBody is not that of the body: the event was changed after it was recorded",
-                LOG_STR("message", record->message_id), LOG_STR("md5OfBody", record->body_md5),
+                LOG_STR("message_id", record->message_id), LOG_STR("md5OfBody", record->body_md5),
                 LOG_TEXT("actual", digest));
 }
 
@@ -67,7 +67,7 @@ static enum status run_record(struct invocation *invocation, const struct sqs_re
     struct error failure;
     if (answer(invocation, record->body, &line, &failure) != STATUS_OK) {
         invocation->failures++;
-        log_error("record failed", LOG_STR("message", record->message_id),
+        log_error("record failed", LOG_STR("message_id", record->message_id),
                   LOG_TEXT("error", failure.message));
         buffer_reset(&line);
         buffer_add(&line, STR("null"));

@@ -97,7 +97,7 @@ static bool run_record(struct batch *batch, const struct sqs_record *record, uin
         return true;
     }
     batch->counts.failed++;
-    log_error("record failed", LOG_STR("message", record->message_id),
+    log_error("record failed", LOG_STR("message_id", record->message_id),
               LOG_TEXT("status", status_name(status)), LOG_TEXT("error", failure.message),
               LOG_U64("receive_count", record->receive_count));
     return false;
