@@ -98,7 +98,7 @@ def has_purpose_comment(path, text):
     if path.suffix == ".py":
         return body.lstrip().startswith(('"""', "#"))
     if text.startswith("#!"):
-        return body.startswith("#")
+        return body.startswith(("#", '"""'))
     return True
 
 
