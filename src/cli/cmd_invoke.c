@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/local.h"
+#include "cli/remote.h"
 #include "protocol/bare.h"
 #include "protocol/oip_json.h"
 #include "protocol/sqs_event.h"
@@ -117,9 +118,65 @@ static enum status run_files(struct invocation *invocation, const struct config_
     return STATUS_OK;
 }
 
+/* --- a function elsewhere ----------------------------------------------------------------------
+ */
+
+#define INVOKE_PATH "/2015-03-31/functions/function/invocations"
+#define INVOKE_TIMEOUT_NS (900 * NS_PER_S) /* Lambda's own */
+
+/* The answer is a line; one that says {"errorType":...} is the function's failure, and is told as
+ * the answer that it is. */
+static enum status send_event(struct invocation *invocation, struct remote *remote,
+                              struct str event, struct error *err)
+{
+    struct client_response response;
+    const struct client_request request = {
+        .method = "POST", .path = INVOKE_PATH, .content_type = "application/json", .body = event};
+    TRY(remote_send(remote, &request, &response, err));
+    if (response.status != 200) return remote_fail(&response, err);
+    bool failed = memmem(response.body.data, response.body.size, "\"errorType\":", 12) != NULL;
+    invocation->failures += failed;
+    (void)fwrite(response.body.data, 1, response.body.size, invocation->context->out);
+    (void)fputc('\n', invocation->context->out); /* flushed and checked by main */
+    return STATUS_OK;
+}
+
+static enum status send_file(struct invocation *invocation, struct remote *remote, const char *path,
+                             struct error *err)
+{
+    struct buffer text;
+    buffer_init(&text, EVENT_SIZE_MAX);
+    enum status status = console_read_file(path, EVENT_SIZE_MAX, &text, err);
+    if (status == STATUS_OK)
+        status = fail_while(err, send_event(invocation, remote, buffer_view(&text), err),
+                            "event '%s'", path);
+    buffer_clear(&text);
+    return status;
+}
+
+static enum status send_files(struct invocation *invocation, const struct config *config,
+                              struct error *err)
+{
+    struct remote *remote;
+    if (config->positionals.count == 0)
+        return fail(err, STATUS_INVALID_ARGUMENT,
+                    "name an event, as in 'slipway invoke --url %s event.json'",
+                    config->invoke_url);
+    TRY(remote_open(config->invoke_url, INVOKE_TIMEOUT_NS, &remote, err));
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < config->positionals.count && status == STATUS_OK; i++)
+        status = send_file(invocation, remote, config->positionals.items[i], err);
+    remote_close(remote);
+    if (invocation->failures > 0)
+        invocation->context->exit_code = status_exit_code(STATUS_INVALID_ARGUMENT);
+    return status;
+}
+
 enum status cmd_invoke(struct command_context *context, struct error *err)
 {
     const struct config *config = context->config;
+    if (*config->invoke_url)
+        return send_files(&(struct invocation){.context = context}, config, err);
     if (config->positionals.count < 2)
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "name a model and an event, as in 'slipway invoke models/doubleit event.json'");

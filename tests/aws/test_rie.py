@@ -99,3 +99,17 @@ def test_an_init_error_is_reported():
     with Emulator(MODELS / "doubleit") as emulator:
         answer = emulator.invoke([1], expected=502)
         assert answer["errorType"].startswith("Function.") and "data.url" in answer["errorMessage"]
+
+
+def test_events_are_replayed_by_the_command():
+    with Emulator(MODELS / "doubleit", "--results", "none") as emulator:
+        for body, code, answer in [("[1,2]", 0, {"batchItemFailures": []}), ("no json", 0, None)]:
+            event = subprocess.run([BINARY, "events", "sqs", body], capture_output=True, check=True).stdout
+            done = subprocess.run([BINARY, "invoke", "--url", f"http://127.0.0.1:{emulator.port}", "-"], input=event,
+                                  capture_output=True, timeout=60)
+            assert done.returncode == code, done.stderr
+            told = json.loads(done.stdout)
+            assert told == answer if answer else len(told["batchItemFailures"]) == 1
+        done = subprocess.run([BINARY, "invoke", "--url", f"http://127.0.0.1:{emulator.port}", "-"], input=b'{"what":1}',
+                              capture_output=True, timeout=60)
+        assert done.returncode == 65 and b"Function.UnknownEvent" in done.stdout, (done.stdout, done.stderr)

@@ -402,3 +402,38 @@ def test_tasks_of_a_workflow():
         assert json.loads(api.invoke({"slipway": {"task": "ping"}})[2])["ok"] is True
         assert json.loads(api.invoke([1])[2]) == [2]
         api.stop(process)
+
+
+# --- sample events ----------------------------------------------------------------------------------------------------
+
+
+def sample(*arguments, code=0):
+    done = subprocess.run([BINARY, "events", *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout) if code == 0 else done.stderr
+
+
+def test_sample_events_are_answered():
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "print")
+        assert failures(api.invoke(sample("sqs", "[1,2]", "no json", "[3]"))) != []
+        assert failures(api.invoke(sample("sqs", "[1,2]", "[3]"))) == []
+        fifo = sample("sqs-fifo", "[1]", "broken", "[3]")
+        assert failures(api.invoke(fifo)) == [one["messageId"] for one in fifo["Records"][1:]]
+        assert fifo["Records"][0]["eventSourceARN"].endswith(":inference-dev.fifo")
+        assert json.loads(api.invoke(sample("direct"))[2]) == [2, 4, 6, 8, 10]
+        for kind in ("function-url", "http-api", "rest-api"):
+            answer = json.loads(api.invoke(sample(kind))[2])
+            assert answer["statusCode"] == 200 and json.loads(answer["body"]) == [2, 4, 6, 8, 10], answer
+        assert json.loads(api.invoke(sample("eventbridge", "--model", "doubleit"))[2])
+        assert json.loads(api.invoke(sample("task"))[2])["ok"] is True
+        out, _ = api.stop(process)
+    assert [4, 8] not in [line["output"] for line in plain_lines(out)]
+    assert [2, 4, 6, 8, 10] in [line["output"] for line in plain_lines(out)]
+
+
+def test_sample_events_refuse_what_is_none():
+    assert "there are direct, task, sqs" in sample("sqs_fifo", code=65)
+    assert "has one body" in sample("direct", "[1]", "[2]", code=65)
+    assert "invalid JSON" in sample("eventbridge", "{", code=65)
+    assert "name a kind" in sample(code=65)
