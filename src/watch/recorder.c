@@ -311,6 +311,7 @@ static void *run(void *context)
     while (!atomic_load(&recorder->ending)) {
         idle_rounds = empty_rings(recorder) > 0 ? 0 : idle_rounds + 1;
         prune(recorder);
+        if (atomic_load(&recorder->ending)) break; /* pruning took the event that said so */
         if (idle_rounds >= IDLE_ROUNDS)
             sleep_until_woken(recorder);
         else

@@ -171,6 +171,16 @@ TEST(what_waits_at_the_end_is_written)
     EXPECT_INT(fake.count, 500);
 }
 
+/* Also while it pauses between two steps of pruning, as it does for its first 10 ms. */
+TEST(it_ends_at_any_moment)
+{
+    for (unsigned i = 0; i < 24; i++) {
+        struct recorder *recorder = begin((struct recorder_options){.flush_ns = 3600 * NS_PER_S});
+        usleep(i * 500);
+        end(recorder);
+    }
+}
+
 TEST(one_that_sleeps_is_woken)
 {
     struct recorder *recorder = begin((struct recorder_options){.flush_ns = 100000});
