@@ -182,4 +182,5 @@ def test_over_tls_only_to_whom_the_certificate_names(tmp_path):
                               ("?sslmode=disable", "no pg_hba.conf entry")]:
             with Server([MODELS / "doubleit"], ready=False, data_url=url + wrong) as server:
                 server.wait_until(lambda: reason in server.log(), reason)
-                assert server.get("/v2/health/ready").status == 503
+                server.wait_until(lambda: server.get("/v2/health/ready").status == 200, "the model, which needs no database")
+                assert server.get("/v2/jobs").status == 503
