@@ -145,34 +145,44 @@ static bool may_still_do(const struct aws_credentials *credentials)
            (credentials->keys.expires_s == 0 || now_s(credentials) < credentials->keys.expires_s);
 }
 
+/* One thread fetches, if none does and it is time to try again; the others go on. */
+static void fetch_ahead(struct aws_credentials *credentials)
+{
+    if (!credentials->fetching && now_s(credentials) >= credentials->retry_s) fetch(credentials);
+}
+
+/* Near the end a failure is not tried again at once while the old ones do. */
+static bool waits_to_retry(const struct aws_credentials *credentials)
+{
+    return may_still_do(credentials) && now_s(credentials) < credentials->retry_s;
+}
+
+/* Those that come fresh and are near their end already are not asked for again. */
+static enum status check_fetched(const struct aws_credentials *credentials, struct error *err)
+{
+    if (may_still_do(credentials)) return STATUS_OK;
+    return fail(err, STATUS_UNAUTHENTICATED,
+                "the AWS credentials that were fetched are over already: is this machine's clock "
+                "right?");
+}
+
 /* With the mutex. A failure is told to all who waited for that fetch. */
 static enum status make_fresh(struct aws_credentials *credentials, struct error *err)
 {
     uint64_t failures = credentials->failures;
     for (;;) {
         enum need need = need_of(credentials);
-        if (need == NEED_NONE) return STATUS_OK;
-        if (need == NEED_SOON) {
-            if (!credentials->fetching && now_s(credentials) >= credentials->retry_s)
-                fetch(credentials);
-            return STATUS_OK;
-        }
-        if (credentials->failures != failures)
-            return may_still_do(credentials) ? STATUS_OK : fail_again(err, &credentials->error);
-        /* Near the end a failure is not tried again at once while the old ones do. */
-        if (may_still_do(credentials) && now_s(credentials) < credentials->retry_s)
-            return STATUS_OK;
+        if (need == NEED_SOON) fetch_ahead(credentials);
+        if (need != NEED_NOW) return STATUS_OK;
+        bool failed = credentials->failures != failures;
+        if (failed && !may_still_do(credentials)) return fail_again(err, &credentials->error);
+        if (failed || waits_to_retry(credentials)) return STATUS_OK;
         if (credentials->fetching) {
             (void)pthread_cond_wait(&credentials->fetched, &credentials->mutex);
             continue;
         }
         fetch(credentials);
-        if (credentials->failures != failures) continue;
-        /* Those that come fresh and are near their end already are not asked for again. */
-        if (may_still_do(credentials)) return STATUS_OK;
-        return fail(err, STATUS_UNAUTHENTICATED,
-                    "the AWS credentials that were fetched are over already: is this machine's "
-                    "clock right?");
+        if (credentials->failures == failures) return check_fetched(credentials, err);
     }
 }
 

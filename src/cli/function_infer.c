@@ -65,6 +65,7 @@ static enum status store_failure(struct function *function, struct lambda_result
         STATUS_OK)
         log_warning("a failure was not recorded", LOG_STR("key", result->key),
                     LOG_TEXT("error", err.message));
+    result->failure = NULL; /* it was the caller's */
     return failure->status;
 }
 

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum unit { Count, Milliseconds };
+enum unit { COUNT, MILLISECONDS };
 
 static const struct {
     struct str name;
@@ -16,7 +16,7 @@ static const struct {
 #undef METRIC
 };
 
-static const char *const units[] = {[Count] = "Count", [Milliseconds] = "Milliseconds"};
+static const char *const units[] = {[COUNT] = "Count", [MILLISECONDS] = "Milliseconds"};
 
 void lambda_metrics_init(struct lambda_metrics *metrics,
                          const struct lambda_metrics_options *options)
@@ -31,7 +31,7 @@ void lambda_metrics_add(struct lambda_metrics *metrics, enum lambda_metric metri
     double *values = metrics->metrics[metric].values;
     if (!isfinite(value)) {
         metrics->metrics[metric].dropped++;
-    } else if (rows[metric].unit == Count) {
+    } else if (rows[metric].unit == COUNT) {
         values[0] = *count ? values[0] + value : value;
         *count = 1;
     } else if (*count == LAMBDA_VALUES_MAX) {

@@ -129,21 +129,35 @@ static enum status fetch(struct walk *walk, unsigned number, struct error *err)
     return STATUS_OK;
 }
 
+/* True if `one` comes before `other` in the walk's order; other may be NULL. */
+static bool comes_before(const struct walk *walk, const struct shard *one,
+                         const struct shard *other)
+{
+    if (!other) return true;
+    int order = strcmp(one->entries[one->at].record.id, other->entries[other->at].record.id);
+    return walk->ascending ? order < 0 : order > 0;
+}
+
+/* The shard whose next entry is next of all; NULL at the end. */
+static enum status choose_shard(struct walk *walk, struct shard **ret_best, struct error *err)
+{
+    struct shard *best = NULL;
+    for (unsigned i = 0; i < ITEM_SHARDS; i++) {
+        struct shard *shard = &walk->shards[i];
+        if (shard->at == shard->count && !shard->ended) TRY(fetch(walk, i, err));
+        if (shard->at < shard->count && comes_before(walk, shard, best)) best = shard;
+    }
+    *ret_best = best;
+    return STATUS_OK;
+}
+
 /* The next entry that has not expired, in the walk's order; NULL at its end. Valid until the next
  * call. */
 static enum status walk_next(struct walk *walk, struct item **ret_entry, struct error *err)
 {
     for (;;) {
-        struct shard *best = NULL;
-        for (unsigned i = 0; i < ITEM_SHARDS; i++) {
-            struct shard *shard = &walk->shards[i];
-            if (shard->at == shard->count && !shard->ended) TRY(fetch(walk, i, err));
-            if (shard->at == shard->count) continue;
-            int order = best ? strcmp(shard->entries[shard->at].record.id,
-                                      best->entries[best->at].record.id)
-                             : 0;
-            if (!best || (walk->ascending ? order < 0 : order > 0)) best = shard;
-        }
+        struct shard *best;
+        TRY(choose_shard(walk, &best, err));
         *ret_entry = best ? &best->entries[best->at++] : NULL;
         walk->looked_at += best != NULL;
         if (!best || dynamodb_is_live(walk->work, *ret_entry)) return STATUS_OK;
@@ -331,7 +345,8 @@ static enum status take_record(struct page *page, struct batch *batch, const cha
 
 static enum status take_records(struct page *page, struct error *err)
 {
-    struct dynamodb_work work = {.dynamodb = page->work->dynamodb, .now_s = page->work->now_s};
+    struct dynamodb_work *outer = page->work;
+    struct dynamodb_work work = {.dynamodb = outer->dynamodb, .now_s = outer->now_s};
     enum status status = STATUS_OK;
     bool cut = false;
     char last[ID_SIZE];
@@ -352,6 +367,7 @@ static enum status take_records(struct page *page, struct error *err)
         arena_clear(&work.arena);
     }
     if (!cut) memcpy(page->seen, last, ID_SIZE);
+    page->work = outer;
     return status;
 }
 
@@ -419,11 +435,17 @@ enum status dynamodb_run_statistics(struct dynamodb_work *work, struct store_cal
 /* --- pruning -----------------------------------------------------------------------------------
  */
 
+/* What is done to a finished record. */
+struct change {
+    const char *operation;
+    const char *update; /* the expression; NULL: none */
+    const char *const *names;
+};
+
 /* Sends a request about one finished record, done at `done_us` still; *ret_item is what it was, and
  * *ret_done false if it is another now. */
-static enum status ask_finished(struct dynamodb_work *work, const char *operation,
-                                const struct item *entry, const char *update,
-                                const char *const *names, struct item *ret_item, bool *ret_done,
+static enum status ask_finished(struct dynamodb_work *work, const struct change *change,
+                                const struct item *entry, struct item *ret_item, bool *ret_done,
                                 struct error *err)
 {
     struct dynamodb_body body;
@@ -432,10 +454,11 @@ static enum status ask_finished(struct dynamodb_work *work, const char *operatio
     (void)snprintf(pk, sizeof pk, "r#%s", entry->record.id);
     dynamodb_body_init(&body, work);
     dynamodb_add_key(&body.json, str_of(pk));
-    if (update) json_put_string(&body.json, STR("UpdateExpression"), str_of(update));
+    if (change->update)
+        json_put_string(&body.json, STR("UpdateExpression"), str_of(change->update));
     json_put_string(&body.json, STR("ConditionExpression"),
                     STR("#state >= :final AND #done_us = :done"));
-    dynamodb_add_names(&body.json, names);
+    dynamodb_add_names(&body.json, change->names);
     json_add_name(&body.json, STR("ExpressionAttributeValues"));
     json_begin_object(&body.json);
     json_add_name(&body.json, STR(":final"));
@@ -444,7 +467,7 @@ static enum status ask_finished(struct dynamodb_work *work, const char *operatio
     item_add_number(&body.json, entry->record.done_us);
     json_end_object(&body.json);
     json_put_string(&body.json, STR("ReturnValues"), STR("ALL_OLD"));
-    enum status status = dynamodb_ask(work, operation, &body, &reply, err);
+    enum status status = dynamodb_ask(work, change->operation, &body, &reply, err);
     *ret_done = status == STATUS_OK;
     if (aws_reply_is(&reply, "ConditionalCheckFailedException")) return STATUS_OK;
     TRY(status);
@@ -480,8 +503,9 @@ static enum status delete_record(struct dynamodb_work *work, const struct item *
                                  bool *ret_done, struct error *err)
 {
     static const char *const names[] = {"state", "done_us", NULL};
+    static const struct change change = {"DeleteItem", NULL, names};
     struct item old;
-    enum status status = ask_finished(work, "DeleteItem", entry, NULL, names, &old, ret_done, err);
+    enum status status = ask_finished(work, &change, entry, &old, ret_done, err);
     if (status == STATUS_OK && *ret_done) {
         for (int part = 0; part < ITEM_PART_COUNT; part++)
             dynamodb_forget_spill(work, &old.spills[part]);
@@ -498,13 +522,13 @@ static enum status end_loan(struct dynamodb_work *work, const struct item *entry
         "state",     "done_us",   "bytes",        "loan_bytes", "lent",
         "loan",      "loan_at",   "loan_type",    "loan_hash",  "loan_header_size",
         "loan_size", "loan_keep", "loan_at_hash", NULL};
+    static const struct change change = {
+        "UpdateItem",
+        "SET #bytes = #bytes - #loan_bytes REMOVE #lent, #loan, #loan_bytes, #loan_at, "
+        "#loan_at_hash, #loan_type, #loan_hash, #loan_header_size, #loan_size, #loan_keep",
+        names};
     struct item old;
-    enum status status =
-        ask_finished(work, "UpdateItem", entry,
-                     "SET #bytes = #bytes - #loan_bytes REMOVE #lent, #loan, #loan_bytes, "
-                     "#loan_at, #loan_at_hash, #loan_type, #loan_hash, "
-                     "#loan_header_size, #loan_size, #loan_keep",
-                     names, &old, ret_done, err);
+    enum status status = ask_finished(work, &change, entry, &old, ret_done, err);
     if (status == STATUS_OK && *ret_done) dynamodb_forget_spill(work, &old.spills[ITEM_LOAN]);
     arena_reset(&work->arena);
     return status;
