@@ -263,6 +263,14 @@ static void received(struct queue_call *call UNUSED, enum status status,
     receives_over = 1 + (int)status;
 }
 
+static bool somebody_waits(void)
+{
+    lock(queues->front);
+    bool waits = queues->front->waiting_count > 0;
+    unlock(queues->front);
+    return waits;
+}
+
 /* It looks within the transaction of a send; that the disk is full then is told to the sender. */
 TEST(who_waits_for_a_send_that_fails_goes_on_waiting)
 {
@@ -274,7 +282,7 @@ TEST(who_waits_for_a_send_that_fails_goes_on_waiting)
                               .done = received,
                               .lease = {.count_max = 1, .visibility_ms = -1, .wait_ms = 20000}};
     EXPECT_STATUS(queue_submit(queues, &call, &failure), STATUS_OK, failure);
-    while (queues->front->waiting_count == 0) (void)nanosleep(&(struct timespec){0, 100000}, NULL);
+    while (!somebody_waits()) (void)nanosleep(&(struct timespec){0, 100000}, NULL);
     syncs_left = 0;
     EXPECT(!send(1));
     EXPECT(!send(2));
