@@ -80,8 +80,9 @@ def test_libpq_and_libtorch_share_a_process(tmp_path, first):
             caller.sqs("SendMessage", QueueUrl=SqsClient.url("inference.fifo"), MessageBody=f"[{i},7]", MessageGroupId="g",
                        MessageDeduplicationId=str(i))
         wait_until(lambda: len(results(caller)) == 20, fleet.logs)
+        # Messages of one millisecond have records in any order: what order they ran in is test_history's to say.
         found = results(caller)
-        assert [record["output"]["json"] for record in reversed(found)] == [[2 * i, 14] for i in range(20)], found
+        assert sorted(record["output"]["json"] for record in found) == [[2 * i, 14] for i in range(20)], found
         # The server's own, too: it runs no messages here.
         assert caller.request("POST", "/models/doubleit", "[1,2,3,4,5]").json() == [2, 4, 6, 8, 10]
         for member in fleet.members:
