@@ -128,6 +128,28 @@ void sha256_hex(const uint8_t digest[SHA256_SIZE], char text[SHA256_HEX_SIZE])
     print_hex(digest, SHA256_SIZE, text);
 }
 
+/* 16: it is no digit. */
+static unsigned digit_of(char byte)
+{
+    if (byte >= '0' && byte <= '9') return (unsigned)(byte - '0');
+    if (byte >= 'a' && byte <= 'f') return (unsigned)(byte - 'a') + 10;
+    if (byte >= 'A' && byte <= 'F') return (unsigned)(byte - 'A') + 10;
+    return 16;
+}
+
+bool sha256_read_hex(struct str text, uint8_t ret_digest[SHA256_SIZE])
+{
+    uint8_t digest[SHA256_SIZE];
+    if (text.size != sizeof digest * 2) return false;
+    for (size_t i = 0; i < sizeof digest; i++) {
+        unsigned high = digit_of(text.data[2 * i]), low = digit_of(text.data[2 * i + 1]);
+        if (high > 15 || low > 15) return false;
+        digest[i] = (uint8_t)(high << 4 | low);
+    }
+    memcpy(ret_digest, digest, sizeof digest);
+    return true;
+}
+
 bool md5_hex(struct str bytes, char text[MD5_HEX_SIZE])
 {
     uint8_t digest[EVP_MAX_MD_SIZE];

@@ -46,4 +46,7 @@ bool md5_hex(struct str bytes, char text[MD5_HEX_SIZE]) FALLIBLE;
 /* Lower-case hexadecimal, NUL-terminated. */
 void sha256_hex(const uint8_t digest[SHA256_SIZE], char text[SHA256_HEX_SIZE]);
 
+/* The way back, of either case; false if the text is anything else than 64 digits. */
+bool sha256_read_hex(struct str text, uint8_t ret_digest[SHA256_SIZE]) FALLIBLE;
+
 #endif

@@ -68,10 +68,11 @@ static enum status serve_one(struct host *host, struct error *err)
 static enum status open_function(struct host *host, struct error *err)
 {
     struct error told;
-    enum status status = function_open(host->context, &host->function, err);
+    enum status status = function_open(host->context, &stopping, &host->function, err);
     if (status == STATUS_OK) return STATUS_OK;
     log_error("the function cannot start", LOG_TEXT("status", status_name(status)),
               LOG_TEXT("error", err->message));
+    lambda_extension_wait(host->extension); /* which must not register after it */
     if (lambda_runtime_fail_init(host->runtime, err, &told) != STATUS_OK)
         log_error("the failure could not be reported", LOG_TEXT("error", told.message));
     return status;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "cli/console.h"
 #include "cli/function_private.h"
+#include "cli/places.h"
 #include "config/environment.h"
 #include "net/client_web.h"
 
@@ -104,9 +105,17 @@ static enum status check_index(struct function *function, struct error *err)
     return STATUS_OK;
 }
 
+/* A hook asks another function, and needs no models of its own. */
+static bool needs_none(const struct config *config)
+{
+    return *config->lambda_hook_target &&
+           config->positionals.count + config->model_repository.count == 0;
+}
+
 static enum status load(struct function *function, struct error *err)
 {
     const struct config *config = &function->config;
+    if (needs_none(config)) return STATUS_OK;
     if (config->positionals.count + config->model_repository.count == 0)
         return fail(
             err, STATUS_INVALID_ARGUMENT,
@@ -142,31 +151,34 @@ static enum status prepare_web(const struct function *function, struct error *er
     return client_web_start(err);
 }
 
-static enum status open_parts(struct function *function, struct error *err)
+static enum status open_parts(struct function *function, const _Atomic bool *stop,
+                              struct error *err)
 {
     TRY(check_store(function, err));
     TRY(prepare_web(function, err));
+    TRY(places_fetch(&function->config, &function->paths, stop, err));
     TRY(app_open(&function->config, &function->app, err));
     TRY(start_data(function, err));
     TRY(load(function, err));
     return finish_data(function, err);
 }
 
-enum status function_open(struct command_context *context, struct function **ret_function,
-                          struct error *err)
+enum status function_open(struct command_context *context, const _Atomic bool *stop,
+                          struct function **ret_function, struct error *err)
 {
     struct function *function = MEM_NEW(struct function);
     function->context = context;
     function->opened_ns = clock_monotonic_ns();
     function->config = *context->config;
     function->config.http_threads = 1;
+    arena_init(&function->paths, PLACES_ARENA_MAX);
     arena_init(&function->event_arena, FUNCTION_EVENT_MEMORY_MAX);
     arena_init(&function->arena, FUNCTION_REQUEST_MEMORY_MAX);
     buffer_init(&function->output, FUNCTION_ANSWER_SIZE_MAX);
     buffer_init(&function->line, FUNCTION_ANSWER_SIZE_MAX);
     buffer_init(&function->answer, FUNCTION_ANSWER_SIZE_MAX);
     init_metrics(function);
-    enum status status = open_parts(function, err);
+    enum status status = open_parts(function, stop, err);
     if (status != STATUS_OK) {
         function_close(function);
         return status;
@@ -187,6 +199,7 @@ void function_close(struct function *function)
     buffer_clear(&function->output);
     arena_clear(&function->arena);
     arena_clear(&function->event_arena);
+    arena_clear(&function->paths);
     mem_free(function);
 }
 
@@ -202,6 +215,9 @@ enum status function_find_model(struct function *function, struct str name,
                                 struct serve_model **ret_model, struct error *err)
 {
     struct serve_model *model = NULL;
+    if (!function->local)
+        return fail(err, STATUS_FAILED_PRECONDITION,
+                    "there are no models here: this function is a hook of CodeDeploy");
     if (name.size == 0) name = str_of(function->config.lambda_model);
     for (size_t i = 0; i < function->model_count && !model; i++)
         if (name.size == 0 ? function->model_count == 1

@@ -3,7 +3,7 @@
  * Runtime API, a local queue, or a file.
  *
  *   struct function *function;
- *   TRY(function_open(context, &function, err));            // models loaded, store open
+ *   TRY(function_open(context, NULL, &function, err));            // models loaded, store open
  *   struct function_answer answer;
  *   enum status status = function_run(function, &invocation, &answer, &failure);
  *   ...
@@ -18,6 +18,8 @@
 #include "cli/command.h"
 #include "lambda/runtime.h"
 
+#include <stdatomic.h>
+
 struct app;
 struct data_parts;
 struct function;
@@ -28,9 +30,10 @@ struct function_answer {
     const char *error_type;  /* of a failure; NULL: by its status */
 };
 
-/* Borrows the context. Fails if a model cannot be loaded, or the store not be opened. */
-enum status function_open(struct command_context *context, struct function **ret_function,
-                          struct error *err) FALLIBLE;
+/* Borrows the context. Fails if a model cannot be had or loaded, or the store not be opened. Models
+ * are fetched until `stop`: CANCELLED. */
+enum status function_open(struct command_context *context, const _Atomic bool *stop,
+                          struct function **ret_function, struct error *err) FALLIBLE;
 
 /* Accepts NULL. */
 void function_close(struct function *function);

@@ -31,8 +31,9 @@ enum {
 struct function {
     struct command_context *context;
     struct config config; /* the context's, with what differs here; borrows from it */
+    struct arena paths;   /* of models that were fetched */
     struct app *app;
-    struct local *local;
+    struct local *local;   /* NULL: a hook, without models */
     struct server *server; /* from the first HTTP request on */
     uint64_t opened_ns;    /* monotonic: when it began to */
     bool told_init;

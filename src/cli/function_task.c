@@ -52,6 +52,9 @@ static enum status answer_check(struct function *function, struct error *err)
     struct json_writer writer;
     bool ok;
     buffer_reset(&function->line);
+    if (!function->local)
+        return fail(err, STATUS_FAILED_PRECONDITION,
+                    "there are no models here to check: this function is a hook of CodeDeploy");
     TRY(check(function, &ok, &function->line, err));
     json_writer_init(&writer, &function->answer);
     json_begin_object(&writer);
@@ -64,12 +67,12 @@ static enum status answer_check(struct function *function, struct error *err)
 
 static enum status answer_ping(struct function *function)
 {
-    const struct serve_index *index = local_index(function->local);
+    size_t count = function->local ? local_index(function->local)->count : 0;
     struct json_writer writer;
     json_writer_init(&writer, &function->answer);
     json_begin_object(&writer);
     json_put_bool(&writer, STR("ok"), true);
-    json_put_u64(&writer, STR("models"), index->count);
+    json_put_u64(&writer, STR("models"), count);
     json_end_object(&writer);
     return STATUS_OK;
 }

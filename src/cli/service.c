@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/background.h"
+#include "cli/places.h"
 #include "config/environment.h"
 #include "server/notify.h"
 #include "server/server.h"
@@ -259,6 +260,16 @@ static enum status run(struct service *service, bool listens, bool works, struct
     return status;
 }
 
+static enum status open_and_run(struct service *service, bool listens, bool works,
+                                struct error *err)
+{
+    signals_block(&service->signals);
+    TRY(app_open(service->config, &service->app, err));
+    enum status status = run(service, listens, works, err);
+    app_close(service->app);
+    return status;
+}
+
 enum status service_run(struct command_context *context, bool listens, bool works,
                         struct error *err)
 {
@@ -269,12 +280,15 @@ enum status service_run(struct command_context *context, bool listens, bool work
                     "no model to serve: name a model file, a model's directory or a repository, as "
                     "in 'slipway %s models/'",
                     context->row->name);
-    struct service service = {.context = context, .config = config};
-    signals_block(&service.signals);
     log_set_level((enum log_level)config->log_level);
     log_set_format((enum log_format)config->log_format);
-    TRY(app_open(config, &service.app, err));
-    enum status status = run(&service, listens, works, err);
-    app_close(service.app);
+    struct config local = *config;
+    struct arena paths;
+    arena_init(&paths, PLACES_ARENA_MAX);
+    /* Before signals are blocked: there is nothing yet that must not be cut off. */
+    enum status status = places_fetch(&local, &paths, NULL, err);
+    struct service service = {.context = context, .config = &local};
+    if (status == STATUS_OK) status = open_and_run(&service, listens, works, err);
+    arena_clear(&paths);
     return status;
 }

@@ -15,6 +15,7 @@ the next request whose operation ("PutItem", "GET", ...) matches:
     half            done, then half of the answer
     late            done, and answered after "seconds"
     expired         400 ExpiredTokenException, nothing done
+    denied          403 AccessDenied, nothing done
     skewed          403 InvalidSignatureException with a Date 2 hours ahead, until the request has that date
     unprocessed     BatchGetItem: all keys but the first are left unprocessed
     corrupt         S3 GET: one byte is another
@@ -152,6 +153,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.fail(500, "InternalServerError")
         elif kind == "expired":
             self.fail(400, "ExpiredTokenException")
+        elif kind == "denied":
+            self.fail(403, "AccessDenied")
         elif kind == "reset":
             self.drop()
         elif kind == "skewed":

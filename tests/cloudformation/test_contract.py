@@ -1,5 +1,7 @@
 """What app.yaml expects of the binary, asked of the binary: the workflow's check, and the metrics that alarms look at. The part of
 Lambda is played by a small Runtime API, that of DynamoDB by moto; nothing of AWS is reached."""
+import contextlib
+import hashlib
 import json
 import os
 import queue
@@ -78,23 +80,58 @@ def table():
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def function(table, tmp_path_factory):
-    """The binary with the template's variables; models from the source."""
+MODEL = ROOT / "models" / "doubleit_onnx"
+
+
+@contextlib.contextmanager
+def running(properties, directory, **changes):
+    """The binary with a function's variables."""
     runtime = Runtime()
-    variables = RESOURCES["Function"]["Properties"]["Environment"]["Variables"]
+    variables = properties["Environment"]["Variables"]
     given = {name: value.replace("<Table>", "results").replace("<Payloads>", "payloads") for name, value in variables.items()}
-    given |= {**table[1], "SLIPWAY_MODEL_REPOSITORY": str(ROOT / "models" / "doubleit_onnx"),
-              "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_port}", "AWS_LAMBDA_FUNCTION_VERSION": "7",
-              "AWS_LAMBDA_FUNCTION_NAME": "slipway-main", "PATH": os.environ["PATH"]}
-    output = tmp_path_factory.mktemp("function") / "output"
+    given |= {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_port}", "AWS_LAMBDA_FUNCTION_VERSION": "7",
+              "AWS_LAMBDA_FUNCTION_NAME": properties["FunctionName"], "PATH": os.environ["PATH"],
+              "SLIPWAY_MODEL_FETCH_DIRECTORY": str(directory / "models"), **changes}
+    output = directory / "output"
     with open(output, "wb") as file:
-        process = subprocess.Popen([BINARY, *RESOURCES["Function"]["Properties"]["ImageConfig"]["Command"]], stdout=file,
-                                   stderr=subprocess.STDOUT, env=given)
+        process = subprocess.Popen([BINARY, *properties["ImageConfig"]["Command"]], stdout=file, stderr=subprocess.STDOUT,
+                                   env=given)
     yield runtime, output
     process.kill()
     process.wait()
     runtime.shutdown()
+
+
+@pytest.fixture(scope="module")
+def function(table, tmp_path_factory):
+    """Models from the source."""
+    with running(RESOURCES["Function"]["Properties"], tmp_path_factory.mktemp("function"), **table[1],
+                 SLIPWAY_MODEL_REPOSITORY=str(MODEL)) as started:
+        yield started
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "SHA256SUMS"])
+def test_models_of_s3_are_found_by_the_templates_variables(table, tmp_path, file):
+    bucket = "slipway-models-" + ("list" if file == "SHA256SUMS" else "file")
+    model = (MODEL / "1/model.onnx").read_bytes()
+    files = {"model.onnx": model, "SHA256SUMS": f"{hashlib.sha256(model).hexdigest()}  model.onnx\n".encode()}
+    s3 = boto3.client("s3", REGION, endpoint_url=table[1]["AWS_ENDPOINT_URL"], aws_access_key_id="id", aws_secret_access_key="secret")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    for name, body in files.items():
+        s3.put_object(Bucket=bucket, Key=f"double/7/{name}", Body=body)
+    resources = evaluate(load("app.yaml"), example("main", ModelFolder=f"{bucket}/double/7", ModelFile=file,
+                                                   ModelSha256=hashlib.sha256(files[file]).hexdigest()))
+    with running(resources["Function"]["Properties"], tmp_path, **table[1]) as (runtime, output):
+        assert runtime.ask([1, 2, 3, 4, 5]) == ("response", [2, 4, 6, 8, 10]), output.read_text()
+        _, answer = runtime.ask({"slipway": {"task": "check"}})
+        assert answer["ok"] is True, answer
+
+
+def test_the_hook_starts_without_models(tmp_path):
+    with running(RESOURCES["Hook"]["Properties"], tmp_path) as (runtime, output):
+        assert runtime.ask({"slipway": {"task": "ping"}}) == ("response", {"ok": True, "models": 0}), output.read_text()
+        kind, answer = runtime.ask({"slipway": {"task": "check"}})
+        assert kind == "error" and "no models" in answer["errorMessage"]
 
 
 def test_the_workflow_understands_the_check(function):

@@ -90,7 +90,8 @@ def test_the_same_release_has_the_same_digest(deploy):
     assert release(deploy("dev", "--image", IMAGE, "--plan")) == release(deploy("dev", "--image", IMAGE))
 
 
-VALUES = {"Service": "other", "ModelVersion": "2", "Variant": "control", "Architecture": "arm64", "AlarmEmail": "a@example.com",
+VALUES = {"Service": "other", "ModelVersion": "2", "ModelFolder": "slipway-models/iris/7",
+          "ModelFile": "model.onnx", "ModelSha256": "2f" * 32, "Variant": "control", "Architecture": "arm64", "AlarmEmail": "a@example.com",
           "SlackWorkspaceId": "T1", "SlackChannelId": "C1", "TeamsTenantId": "0" * 36, "TeamsTeamId": "1" * 36,
           "TeamsChannelId": "19:x", "BudgetUsd": "7", "DeveloperPrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/d"}
 

@@ -48,8 +48,8 @@ def arns(environment):
             "<WorkflowLog.Arn>": f"arn:aws:logs{PREFIX}log-group:workflow-log:*"}
 
 
-def documents(role, environment):
-    policies = checks.Subject(load("app.yaml"), example(environment)).plain[role]["Properties"]["Policies"]
+def documents(role, environment, **changes):
+    policies = checks.Subject(load("app.yaml"), example(environment, **changes)).plain[role]["Properties"]["Policies"]
     text = json.dumps([policy["PolicyDocument"] for policy in policies])
     for name, arn in arns(environment).items():
         text = text.replace(name, arn)
@@ -59,7 +59,7 @@ def documents(role, environment):
 class Account:
     """Queues, tables and logs of an environment, and of somebody else."""
 
-    def __init__(self, role, environment):
+    def __init__(self, role, environment, **changes):
         sqs, dynamodb, logs = (boto3.client(name, region_name=REGION) for name in ("sqs", "dynamodb", "logs"))
         self.urls = {}
         for name, queue in {**{key: text.format(environment) for key, text in QUEUES.items()}, "Other": "payroll"}.items():
@@ -81,7 +81,7 @@ class Account:
         iam = boto3.client("iam", region_name=REGION)
         arn = iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}))["Role"]["Arn"]
-        for number, document in enumerate(documents(role, environment)):
+        for number, document in enumerate(documents(role, environment, **changes)):
             iam.put_role_policy(RoleName="r", PolicyName=f"p{number}", PolicyDocument=json.dumps(document))
         keys = boto3.client("sts", region_name=REGION).assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
         self.session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], REGION)
@@ -159,10 +159,17 @@ def test_a_role_may_do_what_it_needs_and_nothing_else(role, environment, expecte
     assert allowed == expected
 
 
+def test_models_of_s3_may_be_read_and_nothing_else():
+    with mock_aws():
+        account = Account("FunctionRole", "main", ModelFolder="payroll/else", ModelSha256="0" * 64)
+        allowed = {name for name, call in calls(account).items() if call[0] == "s3" and account.allows(*call)}
+    assert allowed == {f"{verb} payloads results" for verb in ("store", "fetch", "drop")} | {"fetch payroll else"}
+
+
 def test_a_wider_policy_is_seen(monkeypatch):
     """The proof can fail: with the rights of the example that this began with, far more passes."""
     wide = [{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}]}]
-    monkeypatch.setitem(globals(), "documents", lambda role, environment: wide)
+    monkeypatch.setitem(globals(), "documents", lambda role, environment, **changes: wide)
     with mock_aws():
         account = Account("FunctionRole", "main")
         made = calls(account)

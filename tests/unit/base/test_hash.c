@@ -32,6 +32,29 @@ TEST(pieces_make_the_whole)
     EXPECT(memcmp(whole, pieces, sizeof whole) == 0);
 }
 
+TEST(digests_are_read_as_they_are_written)
+{
+    uint8_t digest[SHA256_SIZE], read[SHA256_SIZE] = {7};
+    char text[SHA256_HEX_SIZE + 1];
+    sha256_of(STR("abc"), digest);
+    sha256_hex(digest, text);
+    EXPECT(sha256_read_hex(str_of(text), read) && memcmp(read, digest, sizeof read) == 0);
+    memset(read, 0, sizeof read);
+    EXPECT(sha256_read_hex(STR("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"),
+                           read));
+    EXPECT(memcmp(read, digest, sizeof read) == 0);
+    read[0] = 7;
+    EXPECT(!sha256_read_hex(STR_EMPTY, read));
+    EXPECT(!sha256_read_hex((struct str){text, 63}, read));
+    text[64] = '0';
+    EXPECT(!sha256_read_hex((struct str){text, 65}, read));
+    for (const char *wrong = "g/:@G` \x80"; *wrong; wrong++) {
+        text[40] = *wrong;
+        EXPECT(!sha256_read_hex((struct str){text, 64}, read));
+    }
+    EXPECT_INT(read[0], 7);
+}
+
 /* RFC 4231, test case 2. */
 TEST(hmac_of_rfc_4231)
 {
