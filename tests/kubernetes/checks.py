@@ -8,6 +8,8 @@ from chart import ROOT, of_kind, pods, servers, settings
 
 OPTION = re.compile(r"`--([a-z0-9-]+)`<br>`(SLIPWAY_[A-Z0-9_]+)`(?:<br>`([a-z0-9_.]+)`)?")
 SECRET = re.compile(r"`([a-z0-9_.]+)` \| .*\(secret\) \|$", re.M)
+# What the AWS clients read besides (docs/results.md, docs/aws.md).
+OF_AWS = {"AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 METRIC = re.compile(r"\b(?:slipway|nv|process)_[a-z0-9_]+\b")
 
 
@@ -47,7 +49,7 @@ def unknown_options(found):
         given = {one[2:].split("=")[0] for one in container["args"] if one.startswith("--")}
         problems += [f"{name}: there is no option --{flag}" for flag in given - flags]
         environment = {one["name"] for one in container.get("env", [])}
-        problems += [f"{name}: there is no variable {one}" for one in environment - variables]
+        problems += [f"{name}: there is no variable {one}" for one in environment - variables - OF_AWS]
         problems += [f"{name}: there is no setting {one}" for one in settings(found, container).keys() - names]
     return problems
 
@@ -59,7 +61,7 @@ def told_secrets(found):
     problems = []
     for name, _, _, container in servers(found):
         problems += [f"{name}: {one} stands in a ConfigMap" for one in settings(found, container).keys() & hidden]
-        variables = {"SLIPWAY_" + one.upper().replace(".", "_") for one in hidden}
+        variables = {"SLIPWAY_" + one.upper().replace(".", "_") for one in hidden} | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
         problems += [f"{name}: {one['name']} is no reference to a Secret" for one in container.get("env", [])
                      if one["name"] in variables and "secretKeyRef" not in one.get("valueFrom", {})]
     return problems
@@ -76,6 +78,10 @@ def wrong_probes(found):
                 problems.append(f"{name}: {probe} asks for {given.get('path')}")
             if ports.get(given.get("port")) != settings(found, container)["http.port"]:
                 problems.append(f"{name}: {probe} asks at a port that is not listened on")
+        fetching = duration(settings(found, container).get("model.fetch_timeout", "0s"))
+        startup = container.get("startupProbe", {})
+        if startup.get("periodSeconds", 10) * startup.get("failureThreshold", 3) <= fetching:
+            problems.append(f"{name} is started anew while it fetches its models")
         if settings(found, container)["http.address"] not in ("0.0.0.0", "::"):
             problems.append(f"{name} listens where the kubelet does not ask")
     return problems
@@ -142,7 +148,9 @@ def written_outside(found):
         volumes |= {claim["metadata"]["name"] for one in of_kind(found, "StatefulSet")
                     for claim in one["spec"]["volumeClaimTemplates"]}
         problems += [f"{name}: nothing is mounted as {one['name']}" for one in mounts.values() if one["name"] not in volumes]
-        wanted = ["/tmp", *([settings(found, container)["data.directory"]] if "data.directory" in settings(found, container) else [])]
+        given = settings(found, container)
+        wanted = ["/tmp", *([given["data.directory"]] if "data.directory" in given else []),
+                  *([str(pathlib.Path(given["model.fetch_directory"]).parent)] if "model.fetch_directory" in given else [])]
         problems += [f"{name}: {one} cannot be written to" for one in wanted if one not in mounts or mounts[one].get("readOnly")]
         problems += [f"{name}: {path} can be written to" for path, one in mounts.items()
                      if path not in wanted and not one.get("readOnly")]
@@ -230,7 +238,7 @@ def open_egress(found):
         scaled = any(one["name"] == "SLIPWAY_DATA_URL" for *_, container in servers(found) for one in container.get("env", []))
         if (5432 in went) != scaled:
             problems.append(f"{name}: the database {'cannot' if scaled else 'need not'} be reached")
-        copies = any("s3" in one.get("args", []) for _, _, pod in pods(found) for one in pod.get("initContainers", []))
+        copies = any(one.startswith("s3://") for *_, container in servers(found) for one in container["args"])
         if (443 in went) != copies:
             problems.append(f"{name}: the object store {'cannot' if copies else 'need not'} be reached")
         peers = [block["ipBlock"] for one in spec["egress"] for block in one.get("to", []) if "ipBlock" in block]

@@ -108,7 +108,7 @@ def test_the_package_is_whole(tmp_path):
 @pytest.mark.parametrize("value,word", [
     ("mode=both", "mode"), ("replicas=3", "replicas"), ("server.replica=3", "replica"), ("server.replicas=0", "minimum"),
     ("worker.autoscaling.kind=vpa", "kind"), ("image.digest=abc", "digest"), ("drain.marginSeconds=0", "marginSeconds"),
-    ("networkPolicy.form=1", "form"), ("models.source=git", "source"), ("config.Log\\.level=info", "Log.level"),
+    ("networkPolicy.form=1", "form"), ("models.source=git", "source"), ("models.s3.places={s3://models/iris}", "places"), ("config.Log\\.level=info", "Log.level"),
     ("config.data\\.url=postgres://a", "data.url"), ("config.jobs\\.callback_secret=a", "jobs.callback_secret"),
     ("config.sqs\\.access_keys=a", "sqs.access_keys"), ("config.http\\.port=1", "http.port"), ("config.drain\\.grace=1s", "drain.grace"),
     ("persistence.accessModes={ReadWriteMany}", "accessModes"), ("service.port=0", "port"), ("worker.replicas=-1", "replicas"),
@@ -121,7 +121,7 @@ def test_wrong_values_are_refused(value, word):
 
 @pytest.mark.parametrize("values,word", [
     (["mode=scaled"], "database.existingSecret"), (["models.source=pvc"], "models.pvc.claimName"),
-    (["models.source=s3"], "models.s3.uri"), (["models.source=init"], "models.init.image")])
+    (["models.source=s3"], "models.s3.places"), (["models.source=init"], "models.init.image")])
 def test_what_is_missing_is_named(values, word):
     assert word in refusal(*values)
 
@@ -214,7 +214,6 @@ MUTATIONS = {
                             lambda f: container_of(f)["securityContext"].update(readOnlyRootFilesystem=False),
                             lambda f: container_of(f)["securityContext"]["capabilities"].update(add=["NET_ADMIN"]),
                             lambda f: container_of(f)["securityContext"].pop("allowPrivilegeEscalation"),
-                            lambda f: spec_of(f)["initContainers"][0].pop("securityContext"),
                             lambda f: container_of(f)["ports"][0].update(hostPort=8080),
                             lambda f: container_of(f)["resources"]["limits"].pop("memory"),
                             lambda f: first(f, "Pod").pop("securityContext")],
@@ -242,12 +241,22 @@ MUTATIONS = {
                          lambda f: first(f, "NetworkPolicy")["egress"].append({}),
                          lambda f: first(f, "NetworkPolicy")["egress"].append({"ports": [{"port": 22}]}),
                          lambda f: first(f, "NetworkPolicy").update(egress=first(f, "NetworkPolicy")["egress"][:1]),
-                         lambda f: first(f, "NetworkPolicy")["egress"][2]["to"][0]["ipBlock"].pop("except"),
                          lambda f: first(f, "NetworkPolicy")["ingress"].append({})],
     checks.unspread: [lambda f: spec_of(f).pop("topologySpreadConstraints"),
                       lambda f: spec_of(f)["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"].update(a="b")],
     checks.stale_config: [lambda f: list(servers(f))[0][1].pop("annotations")],
 }
+
+
+# Those that need other values than the rest.
+OF_S3 = [lambda f: first(f, "NetworkPolicy")["egress"][2]["to"][0]["ipBlock"].pop("except"),
+         lambda f: set_setting(f, "model.fetch_timeout", "2h"),
+         lambda f: set_setting(f, "model.fetch_directory", "/var/models"),
+         lambda f: container_of(f)["env"].append({"name": "AWS_SECRET_ACCESS_KEY", "value": "a"})]
+OF_INIT = [lambda f: spec_of(f)["initContainers"][0].pop("securityContext")]
+for one, check in zip(OF_S3 + OF_INIT, [checks.open_egress, checks.wrong_probes, checks.written_outside, checks.told_secrets,
+                                        checks.not_restricted]):
+    MUTATIONS[check].append(one)
 
 
 def test_every_check_is_tried():
@@ -257,8 +266,10 @@ def test_every_check_is_tried():
 @pytest.mark.parametrize("check,mutate", [pytest.param(check, mutate, id=f"{check.__name__}-{index}")
                                           for check, mutates in MUTATIONS.items() for index, mutate in enumerate(mutates)])
 def test_a_check_finds(check, mutate):
-    found = copy.deepcopy(render("keda_prometheus.yaml", "monitoring.rules.enabled=true", "server.autoscaling.enabled=true",
-                                 "models.source=s3", "models.s3.uri=s3://models/a"))
+    values = "s3.yaml" if mutate in OF_S3 else "init.yaml" if mutate in OF_INIT else "keda_prometheus.yaml"
+    more = ["mode=scaled", "database.existingSecret=a", "worker.autoscaling.kind=keda", "monitoring.serviceMonitor.enabled=true",
+            "monitoring.rules.enabled=true", "server.autoscaling.enabled=true"]
+    found = copy.deepcopy(render(values, *more))
     assert check(found) == []
     mutate(found)
     assert check(found), "the check does not see it"

@@ -1,11 +1,13 @@
 """What is rendered, run: the arguments, settings and variables of the containers by the real program, the queries of the scalers by
 PostgreSQL and Prometheus. Only paths are others here, and the port."""
+import hashlib
+import http.server
 import json
 import pathlib
 import re
 import shutil
 import subprocess
-import time
+import threading
 
 import pytest
 import yaml
@@ -25,18 +27,19 @@ class Container(Server):
         (config,) = [one for one in of_kind(found, "ConfigMap") if f"{component}.yaml" in one["data"]]
         data = pathlib.Path(directory) / f"{component}-data"
         data.mkdir()
-        text = config["data"][f"{component}.yaml"].replace("/var/lib/slipway", str(data))
+        text = config["data"][f"{component}.yaml"].replace("/var/lib/slipway", str(data)).replace("/models/", f"{data}/")
         path = pathlib.Path(directory) / f"{component}.yaml"
         path.write_text(text)
         super().__init__([])
-        swap = {"/models": str(models), f"--config=/etc/slipway/{component}.yaml": f"--config={path}"}
+        swap = {"/models": str(models)} if "/models" in container["args"] else {}
+        swap |= {f"--config=/etc/slipway/{component}.yaml": f"--config={path}"}
         assert set(swap) <= set(container["args"])
         self.arguments = [BINARY, *(swap.get(one, one) for one in container["args"]), "--http-address=127.0.0.1", "--http-port=0",
                           f"--http-port-file={self.port_file}"]
         self.environment.pop("SLIPWAY_DATA_DIRECTORY")
         for one in container.get("env", []):
-            reference = one["valueFrom"]["secretKeyRef"]
-            self.environment[one["name"]] = secrets[reference["name"]][reference["key"]]
+            reference = one.get("valueFrom", {}).get("secretKeyRef")
+            self.environment[one["name"]] = secrets[reference["name"]][reference["key"]] if reference else one["value"]
         self.probes = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
 
     def check_probes(self):
@@ -54,6 +57,7 @@ def test_a_single_server(tmp_path):
     with Container(render("default.yaml", "drain.delaySeconds=0"), "server", tmp_path) as server:
         server.check_probes()
         assert server.infer("doubleit_onnx", [{"name": "x", "datatype": "INT64", "shape": [5], "data": [1, 2, 3, 4, 5]}])
+        server.wait_until(lambda: server.get("/v2/jobs").status == 200, "the data store")
         reply = server.post("/v2/models/doubleit_onnx/jobs", {"inputs": [{"name": "x", "datatype": "INT64", "shape": [5],
                                                                           "data": [1, 2, 3, 4, 5]}]})
         assert reply.status == 202, reply
@@ -106,6 +110,34 @@ def test_a_wrong_setting_is_found_at_the_start(tmp_path):
     server = Container(render("default.yaml", "config.http\\.thraeds=2"), "server", tmp_path)
     run = subprocess.run(server.arguments, capture_output=True, text=True, timeout=30, env=server.environment)
     assert run.returncode != 0 and "thraeds" in run.stderr and "http.threads" in run.stderr, run
+
+
+class Store(http.server.BaseHTTPRequestHandler):
+    """A bucket with one object."""
+
+    def do_GET(self):
+        body = (MODELS / "doubleit_onnx" / "1" / "model.onnx").read_bytes()
+        assert self.path.split("?")[0] == "/shop/doubleit.onnx" and "AWS4-HMAC-SHA256 Credential=id/" in self.headers["Authorization"]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_models_from_a_bucket(tmp_path):
+    store = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    threading.Thread(target=store.serve_forever, daemon=True).start()
+    digest = hashlib.sha256((MODELS / "doubleit_onnx" / "1" / "model.onnx").read_bytes()).hexdigest()
+    found = render("s3.yaml", "mode=single", "drain.delaySeconds=0", f"models.s3.places={{s3://shop/doubleit.onnx#sha256={digest}}}",
+                   f"models.s3.endpoint=http://127.0.0.1:{store.server_port}")
+    with Container(found, "server", tmp_path, {"store": {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}}) as server:
+        server.check_probes()
+        assert server.infer("doubleit", [{"name": "x", "datatype": "INT64", "shape": [5], "data": [1, 2, 3, 4, 5]}]).status == 200
+    store.shutdown()
+    store.server_close()
 
 
 # ---- what scalers ask

@@ -32,12 +32,13 @@ class Member:
         self.log_path = pathlib.Path(directory) / f"{name}.log"
         self.listens = name.startswith("serve")
         self.process = None
-        self.port = 0
+        self.host, self.port = "127.0.0.1", 0
+        self.namespace = []  # a command that enters the network namespace it lives in
 
     def start(self):
         port = [f"--http-port={self.port}", f"--http-port-file={self.port_file}"] if self.listens else []
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.arguments + port, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen(self.namespace + self.arguments + port, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment)
 
     def wait_for_port(self):
@@ -77,6 +78,8 @@ class Member:
 
 class Fleet:
     """`options` go to servers and workers alike: data_url="..."; `environment` too."""
+
+    patience_s = 20  # of a caller, for one answer
 
     def __init__(self, directory, models, servers=1, workers=1, environment=None, server_options=None, **options):
         arguments = [*models, *flags(options)]
@@ -145,18 +148,19 @@ class Caller:
 
     def __init__(self, fleet, chance):
         self.chance = chance
-        self.ports = [server.port for server in fleet.servers]
-        self.clients = {port: SqsClient(port, timeout_s=20) for port in self.ports}
+        self.patience_s = fleet.patience_s
+        self.servers = [(server.host, server.port) for server in fleet.servers]
+        self.clients = {(host, port): SqsClient(port, self.patience_s, host) for host, port in self.servers}
 
     def close(self):
         for client in self.clients.values():
             client.close()
 
     def sqs(self, operation, **parameters):
-        return self.clients[self.chance.choice(self.ports)].call(operation, **parameters)
+        return self.clients[self.chance.choice(self.servers)].call(operation, **parameters)
 
-    def request(self, method, path, body=None, headers=None, timeout_s=20):
-        connection = http.client.HTTPConnection("127.0.0.1", self.chance.choice(self.ports), timeout=timeout_s)
+    def request(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection(*self.chance.choice(self.servers), timeout=self.patience_s)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()

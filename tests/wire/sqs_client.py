@@ -24,8 +24,8 @@ class Unknown(Exception):
 class SqsClient:
     """One connection, opened when needed. One thread."""
 
-    def __init__(self, port, timeout_s=30):
-        self.port = port
+    def __init__(self, port, timeout_s=30, host="127.0.0.1"):
+        self.host, self.port = host, port
         self.timeout_s = timeout_s
         self.connection = None
 
@@ -38,7 +38,7 @@ class SqsClient:
         headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"AmazonSQS.{operation}"}
         try:
             if self.connection is None:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
+                self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
             self.connection.request("POST", "/", json.dumps(parameters), headers)
             reply = self.connection.getresponse()
             body = reply.read()

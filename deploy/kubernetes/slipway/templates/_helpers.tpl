@@ -61,6 +61,10 @@ seccompProfile: {type: RuntimeDefault}
 {{- $v := .root.Values -}}
 {{- $settings := dict "http.address" "0.0.0.0" "http.port" 8080 "model.control_mode" $v.models.controlMode -}}
 {{- if eq $v.models.controlMode "poll" }}{{- $_ := set $settings "model.poll_interval" $v.models.pollInterval }}{{- end -}}
+{{- if eq $v.models.source "s3" }}
+{{- $_ := set $settings "model.fetch_directory" (printf "%s/fetched" $v.models.path) }}
+{{- $_ := set $settings "model.fetch_timeout" (printf "%ds" (int $v.models.s3.timeoutSeconds)) }}
+{{- end -}}
 {{- $_ := set $settings "drain.grace" (printf "%ds" (int $v.drain.graceSeconds)) -}}
 {{- if eq .component "server" -}}
 {{- $_ := set $settings "drain.delay" (printf "%ds" (int $v.drain.delaySeconds)) -}}
@@ -86,28 +90,7 @@ seccompProfile: {type: RuntimeDefault}
 {{/* What fills the model directory; it has the same rights as the server, and writes there and to /tmp alone. */}}
 {{- define "slipway.modelContainer" -}}
 {{- with .Values.models -}}
-{{- if eq .source "s3" }}
-- name: models
-  image: {{ .s3.image }}
-  args:
-    - s3
-    - sync
-    - --no-progress
-    {{- with .s3.endpoint }}
-    - --endpoint-url={{ . }}
-    {{- end }}
-    - {{ required "models.s3.uri: s3://BUCKET/PREFIX of the models" .s3.uri | quote }}
-    - {{ .path }}
-  env:
-    - {name: HOME, value: /tmp}
-    {{- with .s3.region }}
-    - {name: AWS_REGION, value: {{ . | quote }}}
-    {{- end }}
-  {{- with .s3.existingSecret }}
-  envFrom:
-    - secretRef: {name: {{ . }}}
-  {{- end }}
-{{- else if eq .source "init" }}
+{{- if eq .source "init" }}
 - name: models
   image: {{ required "models.init.image: what fills the model directory?" .init.image }}
   {{- with .init.command }}
@@ -119,8 +102,6 @@ seccompProfile: {type: RuntimeDefault}
   {{- with .init.env }}
   env: {{- toYaml . | nindent 4 }}
   {{- end }}
-{{- end }}
-{{- if or (eq .source "s3") (eq .source "init") }}
   imagePullPolicy: {{ $.Values.image.pullPolicy }}
   securityContext: {{- include "slipway.containerSecurity" $ | nindent 4 }}
   resources:
@@ -133,7 +114,33 @@ seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 {{- end -}}
 
+{{/* What is served: where models lie. */}}
+{{- define "slipway.places" -}}
+{{- if eq .Values.models.source "s3" -}}
+{{- if not .Values.models.s3.places }}{{ fail "models.s3.places: s3://BUCKET/KEY#sha256=DIGEST of the models" }}{{ end -}}
+{{- toYaml .Values.models.s3.places -}}
+{{- else -}}
+- {{ .Values.models.path }}
+{{- end -}}
+{{- end -}}
+
 {{- define "slipway.secretEnvironment" -}}
+{{- if eq .Values.models.source "s3" }}
+{{- with .Values.models.s3 }}
+{{- with .region }}
+- {name: AWS_REGION, value: {{ . | quote }}}
+{{- end }}
+{{- with .endpoint }}
+- {name: AWS_ENDPOINT_URL_S3, value: {{ . | quote }}}
+{{- end }}
+{{- with .existingSecret }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_ACCESS_KEY_ID}}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SECRET_ACCESS_KEY}}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if eq .Values.mode "scaled" }}
 - name: SLIPWAY_DATA_URL
   valueFrom:
@@ -206,7 +213,10 @@ spec:
     - name: slipway
       image: {{ include "slipway.image" $root }}
       imagePullPolicy: {{ $v.image.pullPolicy }}
-      args: [{{ .command }}, {{ $v.models.path }}, --config=/etc/slipway/{{ .component }}.yaml]
+      args:
+        - {{ .command }}
+        {{- include "slipway.places" $root | nindent 8 }}
+        - --config=/etc/slipway/{{ .component }}.yaml
       {{- with include "slipway.secretEnvironment" $root | trim }}
       env:
         {{- . | nindent 8 }}
@@ -214,10 +224,11 @@ spec:
       ports:
         - {name: http, containerPort: 8080, protocol: TCP}
       # The server answers health from its first milliseconds, while models load: loading for long is no reason to restart.
+      # Only fetching comes before.
       startupProbe:
         httpGet: {path: /v2/health/live, port: http}
         periodSeconds: 1
-        failureThreshold: 60
+        failureThreshold: {{ if eq $v.models.source "s3" }}{{ add 60 $v.models.s3.timeoutSeconds }}{{ else }}60{{ end }}
       livenessProbe:
         httpGet: {path: /v2/health/live, port: http}
         periodSeconds: 10
@@ -236,7 +247,7 @@ spec:
         {{- if ne $v.models.source "image" }}
         - name: models
           mountPath: {{ $v.models.path }}
-          readOnly: true
+          readOnly: {{ ne $v.models.source "s3" }}
           {{- if and (eq $v.models.source "pvc") $v.models.pvc.subPath }}
           subPath: {{ $v.models.pvc.subPath }}
           {{- end }}
