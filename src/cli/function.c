@@ -163,22 +163,40 @@ static enum status open_parts(struct function *function, const _Atomic bool *sto
     return finish_data(function, err);
 }
 
-enum status function_open(struct command_context *context, const _Atomic bool *stop,
-                          struct function **ret_function, struct error *err)
+static void begin_own(struct function *function)
 {
-    struct function *function = MEM_NEW(struct function);
-    function->context = context;
-    function->opened_ns = clock_monotonic_ns();
-    function->config = *context->config;
-    function->config.http_threads = 1;
-    arena_init(&function->paths, PLACES_ARENA_MAX);
     arena_init(&function->event_arena, FUNCTION_EVENT_MEMORY_MAX);
     arena_init(&function->arena, FUNCTION_REQUEST_MEMORY_MAX);
     buffer_init(&function->output, FUNCTION_ANSWER_SIZE_MAX);
     buffer_init(&function->line, FUNCTION_ANSWER_SIZE_MAX);
     buffer_init(&function->answer, FUNCTION_ANSWER_SIZE_MAX);
     init_metrics(function);
-    enum status status = open_parts(function, stop, err);
+}
+
+static void end_own(struct function *function)
+{
+    local_close(function->local);
+    buffer_clear(&function->answer);
+    buffer_clear(&function->line);
+    buffer_clear(&function->output);
+    arena_clear(&function->arena);
+    arena_clear(&function->event_arena);
+}
+
+enum status function_open(struct command_context *context, const struct function_options *options,
+                          struct function **ret_function, struct error *err)
+{
+    struct function *function = MEM_NEW(struct function);
+    function->context = context;
+    function->owner = function;
+    function->opened_ns = clock_monotonic_ns();
+    function->config = *context->config;
+    function->config.http_threads = 1 + options->peers_max; /* and so lanes: one more than these */
+    (void)pthread_mutex_init(&function->lock, NULL);
+    (void)pthread_mutex_init(&function->checks, NULL);
+    arena_init(&function->paths, PLACES_ARENA_MAX);
+    begin_own(function);
+    enum status status = open_parts(function, options->stop, err);
     if (status != STATUS_OK) {
         function_close(function);
         return status;
@@ -190,17 +208,39 @@ enum status function_open(struct command_context *context, const _Atomic bool *s
 void function_close(struct function *function)
 {
     if (!function) return;
-    join_data(function);
-    server_stop(function->server);
-    local_close(function->local);
-    app_close(function->app);
-    buffer_clear(&function->answer);
-    buffer_clear(&function->line);
-    buffer_clear(&function->output);
-    arena_clear(&function->arena);
-    arena_clear(&function->event_arena);
-    arena_clear(&function->paths);
+    if (function->owner == function) {
+        join_data(function);
+        server_stop(function->server);
+    }
+    end_own(function);
+    if (function->owner == function) {
+        app_close(function->app);
+        arena_clear(&function->paths);
+        (void)pthread_mutex_destroy(&function->checks);
+        (void)pthread_mutex_destroy(&function->lock);
+    }
     mem_free(function);
+}
+
+enum status function_share(struct function *owner, struct function **ret_function,
+                           struct error *err)
+{
+    struct function *function = MEM_NEW(struct function);
+    function->context = owner->context;
+    function->config = owner->config;
+    function->app = owner->app;
+    function->results = owner->results;
+    function->opened_ns = owner->opened_ns;
+    function->owner = owner;
+    begin_own(function);
+    enum status status =
+        owner->local ? local_share(owner->local, &function->local, err) : STATUS_OK;
+    if (status != STATUS_OK) {
+        function_close(function);
+        return status;
+    }
+    *ret_function = function;
+    return STATUS_OK;
 }
 
 enum status function_data(struct function *function, struct data_parts *ret_parts,
@@ -282,10 +322,9 @@ static void begin(struct function *function, const struct lambda_invocation *inv
     lambda_trace_read(invocation->trace_id, &function->trace);
     buffer_reset(&function->answer);
     arena_reset(&function->event_arena);
-    if (function->told_init) return;
+    if (atomic_exchange(&function->owner->told_init, true)) return;
     lambda_metrics_add(&function->metrics, LAMBDA_METRIC_InitLatency,
                        (double)(clock_monotonic_ns() - function->opened_ns) / NS_PER_MS);
-    function->told_init = true;
 }
 
 static void write_metrics(struct function *function)
@@ -307,7 +346,7 @@ static void flush_records(struct function *function)
 {
     uint64_t left_us;
     struct error err;
-    if (!function->app->recorder || !function->server) return;
+    if (!function->app->recorder || !function_server(function)) return;
     if (function_time_left(function, &left_us, &err) != STATUS_OK) left_us = 0;
     if (!recorder_flush(function->app->recorder, MIN(left_us, UINT64_C(5000000)) * 1000))
         log_warning("results not recorded in time",

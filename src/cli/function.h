@@ -3,14 +3,15 @@
  * Runtime API, a local queue, or a file.
  *
  *   struct function *function;
- *   TRY(function_open(context, NULL, &function, err));            // models loaded, store open
+ *   TRY(function_open(context, &options, &function, err));            // models loaded, store open
  *   struct function_answer answer;
  *   enum status status = function_run(function, &invocation, &answer, &failure);
  *   ...
  *   function_close(function);
  *
- * One thread. Everything that an invocation leaves behind (results, metrics, lines of the log) is
- * written when function_run returns: the process may be frozen then.
+ * One thread; others have functions of their own, by function_share. Everything that an invocation
+ * leaves behind (results, metrics, lines of the log) is written when function_run returns: the
+ * process may be frozen then.
  */
 #ifndef CLI_FUNCTION_H
 #define CLI_FUNCTION_H
@@ -30,10 +31,19 @@ struct function_answer {
     const char *error_type;  /* of a failure; NULL: by its status */
 };
 
-/* Borrows the context. Fails if a model cannot be had or loaded, or the store not be opened. Models
- * are fetched until `stop`: CANCELLED. */
-enum status function_open(struct command_context *context, const _Atomic bool *stop,
+struct function_options {
+    const _Atomic bool *stop; /* ends the fetching of models: CANCELLED; NULL: nothing does */
+    unsigned peers_max;       /* that function_share will be asked for */
+};
+
+/* Borrows the context. Fails if a model cannot be had or loaded, or the store not be opened. */
+enum status function_open(struct command_context *context, const struct function_options *options,
                           struct function **ret_function, struct error *err) FALLIBLE;
+
+/* Another one over the same models and store, for another thread: nothing of an invocation is
+ * shared. The owner is closed last. */
+enum status function_share(struct function *owner, struct function **ret_function,
+                           struct error *err) FALLIBLE;
 
 /* Accepts NULL. */
 void function_close(struct function *function);

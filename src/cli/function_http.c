@@ -12,12 +12,21 @@
 /* No deadline: as long as Lambda's longest. */
 #define LONGEST_NS (900 * NS_PER_S)
 
-/* Listens on nothing. Made for the first request: most functions never see one. */
-static enum status start_server(struct function *function, struct error *err)
+struct server *function_server(struct function *function)
+{
+    struct function *owner = function->owner;
+    (void)pthread_mutex_lock(&owner->lock);
+    struct server *server = owner->server;
+    (void)pthread_mutex_unlock(&owner->lock);
+    return server;
+}
+
+/* Listens on nothing. */
+static enum status make_server(const struct function *function, struct server **ret_server,
+                               struct error *err)
 {
     const struct config *config = &function->config;
     const struct app *app = function->app;
-    if (function->server) return STATUS_OK;
     const struct server_options options = {
         .serve = app->serve,
         .data = app->data,
@@ -32,7 +41,18 @@ static enum status start_server(struct function *function, struct error *err)
         .http = {.body_size_max = config->http_body_bytes_max,
                  .header_size_max = CLIENT_HEAD_SIZE_MAX},
     };
-    return server_start(&options, &function->server, err);
+    return server_start(&options, ret_server, err);
+}
+
+/* Made for the first request: most functions never see one. */
+static enum status start_server(struct function *function, struct error *err)
+{
+    struct function *owner = function->owner;
+    enum status status = STATUS_OK;
+    (void)pthread_mutex_lock(&owner->lock);
+    if (!owner->server) status = make_server(owner, &owner->server, err);
+    (void)pthread_mutex_unlock(&owner->lock);
+    return status;
 }
 
 /* One end of a pair for the server's thread, the other for a client: a fresh pair for each request,
@@ -43,7 +63,7 @@ static enum status connect_pair(struct function *function, struct client *client
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
         return fail_errno(err, errno, "making a pair of sockets");
     client_adopt(client, ends[0]);
-    server_adopt(function->server, ends[1]);
+    server_adopt(function_server(function), ends[1]);
     return STATUS_OK;
 }
 

@@ -33,10 +33,15 @@ struct function {
     struct config config; /* the context's, with what differs here; borrows from it */
     struct arena paths;   /* of models that were fetched */
     struct app *app;
-    struct local *local;   /* NULL: a hook, without models */
-    struct server *server; /* from the first HTTP request on */
-    uint64_t opened_ns;    /* monotonic: when it began to */
-    bool told_init;
+    struct local *local;    /* NULL: a hook, without models */
+    uint64_t opened_ns;     /* monotonic: when it began to */
+    struct function *owner; /* whose the parts above are; itself if it was opened */
+
+    /* The owner's, for all. */
+    pthread_mutex_t lock;
+    struct server *server;  /* under the lock: from the first HTTP request on */
+    pthread_mutex_t checks; /* one at a time: they set the log's level */
+    _Atomic bool told_init;
 
     pthread_t data_thread; /* opens the store while models load */
     bool data_started;
@@ -74,7 +79,8 @@ enum status function_answer_batch(struct function *function, struct error *err) 
 enum status function_answer_direct(struct function *function, struct error *err) FALLIBLE;
 enum status function_answer_eventbridge(struct function *function, struct error *err) FALLIBLE;
 
-/* function_http.c */
+/* function_http.c; the server that all share, NULL before the first request of HTTP. */
+struct server *function_server(struct function *function);
 enum status function_answer_http(struct function *function, enum lambda_shape shape,
                                  struct error *err) FALLIBLE;
 

@@ -38,9 +38,11 @@ static enum status check(struct function *function, bool *ret_ok, struct buffer 
 {
     struct report report;
     report_init(&report);
+    (void)pthread_mutex_lock(&function->owner->checks);
     enum log_level level = log_get_level();
     enum status status = run_checks(function, &report, err);
     log_set_level(level);
+    (void)pthread_mutex_unlock(&function->owner->checks);
     *ret_ok = report_count(&report, VERDICT_FAIL) == 0;
     if (status == STATUS_OK) report_print_json(&report, text);
     report_clear(&report);

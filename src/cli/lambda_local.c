@@ -212,7 +212,8 @@ enum status lambda_local_run(struct command_context *context, const _Atomic bool
     arena_init(&mapping.arena, MEMORY_MAX);
     buffer_init(&mapping.event, EVENT_SIZE_MAX);
     buffer_init(&mapping.line, LINE_SIZE_MAX);
-    enum status status = function_open(context, stop, &mapping.function, err);
+    enum status status =
+        function_open(context, &(struct function_options){.stop = stop}, &mapping.function, err);
     if (status == STATUS_OK) status = map(&mapping, stop, err);
     function_close(mapping.function);
     buffer_clear(&mapping.line);

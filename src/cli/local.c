@@ -98,6 +98,24 @@ enum status local_open(const struct local_options *options, struct local **ret_l
     return STATUS_OK;
 }
 
+enum status local_share(struct local *owner, struct local **ret_local, struct error *err)
+{
+    struct local *local = MEM_NEW(struct local);
+    local->path = mem_copy_text(owner->path);
+    local->borrowed = local->engines_borrowed = true;
+    local->serve = owner->serve;
+    enum status status = loop_new(&(struct loop_options){0}, &local->loop, err);
+    if (status != STATUS_OK) {
+        local_close(local);
+        return status;
+    }
+    local->lane = serve_lane_new(local->serve, local->loop);
+    loop_turn(local->loop, 0);
+    serve_index_read(local->serve, false, &local->index);
+    *ret_local = local;
+    return STATUS_OK;
+}
+
 void local_close(struct local *local)
 {
     if (!local) return;

@@ -11,7 +11,7 @@
  *   if (call.status == STATUS_OK) ... call.reply.outputs ...
  *   local_close(local);
  *
- * One thread. Models found stay valid until local_close.
+ * One thread; local_share is for others. Models found stay valid until local_close.
  */
 #ifndef CLI_LOCAL_H
 #define CLI_LOCAL_H
@@ -37,6 +37,12 @@ struct local_options {
 enum status local_open(const struct local_options *options, struct local **ret_local,
                        struct error *err) FALLIBLE;
 void local_close(struct local *local);
+
+/*
+ * The same models for another thread, by a lane of its own, of which the owner's serve must have
+ * one to spare. The owner outlives it.
+ */
+enum status local_share(struct local *owner, struct local **ret_local, struct error *err) FALLIBLE;
 
 /* All models with their states and reasons; owned by the local. */
 const struct serve_index *local_index(struct local *local);

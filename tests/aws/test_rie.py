@@ -1,6 +1,7 @@
 """AWS's own Runtime Interface Emulator drives the real binary: the events of production, as its runtime API hands them
 over. Without the emulator (tools/setup test builds it where there is Go) these tests are skipped, and say so."""
 import base64
+import concurrent.futures
 import http.client
 import json
 import os
@@ -113,3 +114,56 @@ def test_events_are_replayed_by_the_command():
         done = subprocess.run([BINARY, "invoke", "--url", f"http://127.0.0.1:{emulator.port}", "-"], input=b'{"what":1}',
                               capture_output=True, timeout=60)
         assert done.returncode == 65 and b"Function.UnknownEvent" in done.stdout, (done.stdout, done.stderr)
+
+
+# The emulator of managed instances starts /opt/bootstrap in /var/task, as another user: in a name space of our own both are
+# made of nothing, and the machine has neither.
+NAME_SPACE = """
+mount -t tmpfs none /opt && mount -t tmpfs none /var && mkdir /var/task && chmod 755 /opt /var || exit 77
+printf '%s\\n' '#!/bin/sh' "exec $SLIPWAY_BINARY lambda $MODEL --results none" > /opt/bootstrap
+chmod 755 /opt/bootstrap
+exec "$@" /opt/bootstrap
+"""
+
+
+def may_mount():
+    return os.geteuid() == 0 and subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/opt"], check=False,
+                                                capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount(), reason="NO MANAGED INSTANCES: their emulator needs root and mounts")
+def test_a_managed_instance_runs_several_at_a_time():
+    port = free_port()
+    process = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", NAME_SPACE, "sh", RIE, "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
+         "--runtime-api-address", f"127.0.0.1:{free_port()}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=dict(os.environ, AWS_LAMBDA_MAX_CONCURRENCY="3", SLIPWAY_BINARY=str(pathlib.Path(BINARY).resolve()),
+                 MODEL=str(MODELS / "doubleit_batch_onnx")))
+    end = time.monotonic() + START_TIMEOUT_S
+
+    def invoke(value):
+        """Until it is taken: more than three at a time are refused, and so is what comes before the runtime asks again."""
+        while time.monotonic() < end:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_TIMEOUT_S)
+            try:
+                connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps([[value] * 5]))
+                reply = connection.getresponse()
+                answer = json.loads(reply.read())
+                if reply.status == 200:
+                    return answer
+                assert answer == {"errorType": "Runtime.Unavailable"}, answer
+            except OSError:
+                assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        raise AssertionError("never taken")
+
+    try:
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            assert list(pool.map(invoke, range(30))) == [[[2 * value] * 5] for value in range(30)]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()

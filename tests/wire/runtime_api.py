@@ -59,7 +59,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.misbehave(item)
         else:
             headers, body = item
-            api.state = "running"
+            api.deliver(headers)
             self.answer(200, body, headers.items())
 
     def misbehave(self, fault):
@@ -73,6 +73,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif fault.kind == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+        self.server.api.misbehaved.set()
 
     def read_body(self):
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -96,8 +97,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             api.extension = (self.headers["Lambda-Extension-Name"], body)
             self.answer(200, b"{}", [("Lambda-Extension-Identifier", "id-1")])
             return
-        ok = api.step("init/error" if self.path == INIT_ERROR else "answer")
+        ok = api.step("init/error" if self.path == INIT_ERROR else "answer", self.path)
         api.posts.put((self.path, self.headers, body))
+        api.before_answer()
         self.answer(api.answer_status if ok else 403)
         if api.hangs_up:
             self.close_connection = True
@@ -124,11 +126,18 @@ class RuntimeApi:
         self.state = "started"
         self.violations = []
         self.waiting = threading.Event()  # next was asked for
+        self.misbehaved = threading.Event()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.api = self
 
-    def step(self, name):
+    def deliver(self, headers):
+        self.state = "running"
+
+    def before_answer(self):
+        """Before a post is answered."""
+
+    def step(self, name, path=NEXT):
         after = self.STEPS.get((self.state, name))
         if after is None:
             self.violations.append((self.state, name))
@@ -168,6 +177,57 @@ class RuntimeApi:
     def stop(self, process):
         self.events.put(None)
         return process.communicate(timeout=START_TIMEOUT_S)
+
+
+class ConcurrentApi(RuntimeApi):
+    """That of a managed instance: as many events at a time as are asked for. Each is answered once. Posts are answered
+    when `gate` is set."""
+
+    def __init__(self, concurrency, **options):
+        super().__init__(**options)
+        self.concurrency = concurrency
+        self.lock = threading.Lock()
+        self.pollers = 0  # /next that wait
+        self.most = 0
+        self.running = set()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def start(self, *arguments, **variables):
+        return super().start(*arguments, **{"AWS_LAMBDA_MAX_CONCURRENCY": str(self.concurrency), **variables})
+
+    def step(self, name, path=NEXT):
+        with self.lock:
+            if name == "next":
+                self.state = "ready"
+                self.pollers += 1
+                self.most = max(self.most, self.pollers + len(self.running))
+                if self.most == self.concurrency:
+                    self.waiting.set()
+                return True
+            if name == "init/error":
+                return self.state == "started"
+            request = path.split("/")[-2]
+            if request not in self.running:
+                self.violations.append((request, name))
+                return False
+            self.running.remove(request)
+            return True
+
+    def deliver(self, headers):
+        with self.lock:
+            self.pollers -= 1
+            self.running.add(headers["lambda-runtime-aws-request-id"])
+
+    def before_answer(self):
+        self.gate.wait(START_TIMEOUT_S)
+
+    def stop(self, process):
+        for _ in range(self.concurrency):
+            self.events.put(None)
+        out, err = process.communicate(timeout=START_TIMEOUT_S)
+        assert "Sanitizer" not in err, err
+        return out, err
 
 
 def record(name, body, group=None, attributes=None, receives=1, **system):
