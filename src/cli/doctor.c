@@ -6,6 +6,7 @@
 #include "cli/console.h"
 #include "engine/host.h"
 #include "engine/loader.h"
+#include "serve/layout.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -189,8 +190,9 @@ static void check_port(const struct config *config, struct report *report)
 
 /* --- models ----------------------------------------------------------------------------------- */
 
-static void check_repository(const char *path, struct report *report)
+static void check_repository(const char *text, struct report *report)
 {
+    const char *path = layout_place_of(text).path;
     struct stat status;
     if (stat(path, &status) != 0) {
         report_add(report, "models", path, VERDICT_FAIL, "%s; check the path", strerror(errno));

@@ -160,6 +160,11 @@ enum status model_config_set_name(struct model_config *config, const char *name,
                     "the configuration names the model '%s', but its directory is '%s'",
                     config->name, name);
     }
+    return model_config_rename(config, name, err);
+}
+
+enum status model_config_rename(struct model_config *config, const char *name, struct error *err)
+{
     struct str copy = arena_try_copy(&config->arena, str_of(name));
     if (!copy.data)
         return fail(err, STATUS_EXHAUSTED, "the configuration of '%s' takes too much memory", name);

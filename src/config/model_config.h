@@ -289,6 +289,10 @@ enum status model_config_read_directory(const char *directory, struct model_conf
 /* The path that model_config_read_directory would read, owned by the caller (mem_free); NULL. */
 char *model_config_find_file(const char *directory);
 
+/* Gives the name, whatever the file has. */
+enum status model_config_rename(struct model_config *config, const char *name,
+                                struct error *err) FALLIBLE;
+
 /* Gives the name if the file has none; INVALID_ARGUMENT if it has another. */
 enum status model_config_set_name(struct model_config *config, const char *name,
                                   struct error *err) FALLIBLE;

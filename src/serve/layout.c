@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* --- names ---------------------------------------------------------------------------------- */
 
@@ -16,6 +17,15 @@ bool layout_name_is_valid(struct str name)
 {
     return name.size <= SERVE_NAME_SIZE_MAX && str_find(name, '/') == SIZE_MAX &&
            file_path_is_inside(name);
+}
+
+struct layout_place layout_place_of(const char *text)
+{
+    const char *sign = strchr(text, '=');
+    struct str name = {text, sign ? (size_t)(sign - text) : 0};
+    if (!sign || !layout_name_is_valid(name) || access(text, F_OK) == 0)
+        return (struct layout_place){.path = text};
+    return (struct layout_place){name, sign + 1};
 }
 
 static bool names_have(const struct layout_names *names, const char *name)
@@ -218,8 +228,8 @@ static bool look_for_name(void *context, const char *name)
     return search->status == STATUS_OK;
 }
 
-enum status layout_add_names(const struct engine_registry *engines, const char *repository,
-                             struct layout_names *names, struct error *err)
+static enum status add_own_names(const struct engine_registry *engines, const char *repository,
+                                 struct layout_names *names, struct error *err)
 {
     if (is_file(repository)) {
         char *name CLEANUP(mem_freep) = name_of_file(repository);
@@ -232,6 +242,14 @@ enum status layout_add_names(const struct engine_registry *engines, const char *
     struct name_search search = {engines, repository, names, STATUS_OK, err};
     TRY(each_entry(repository, look_for_name, &search, err));
     return search.status;
+}
+
+enum status layout_add_names(const struct engine_registry *engines, const char *repository,
+                             struct layout_names *names, struct error *err)
+{
+    struct layout_place place = layout_place_of(repository);
+    if (place.name.size > 0) return add_name(names, place.name, err);
+    return add_own_names(engines, place.path, names, err);
 }
 
 /* --- versions ------------------------------------------------------------------------------- */
@@ -367,26 +385,39 @@ void layout_model_clear(struct layout_model *model)
     memset(model, 0, sizeof *model);
 }
 
-static enum status read_config(struct layout_model *model, const struct model_config *given,
+/* A model that is looked for. */
+struct wanted {
+    const struct engine_registry *engines;
+    const char *name;                  /* as it lies there */
+    const char *as;                    /* the name that it is to have; NULL: its own */
+    const struct model_config *config; /* replaces what lies there; NULL: that one */
+};
+
+static struct layout_model new_model(const struct wanted *wanted)
+{
+    return (struct layout_model){.name = mem_copy_text(wanted->as ? wanted->as : wanted->name)};
+}
+
+static enum status read_config(const struct wanted *wanted, struct layout_model *model,
                                struct error *err)
 {
-    if (given)
-        model->config = model_config_copy(given);
+    if (wanted->config)
+        model->config = model_config_copy(wanted->config);
     else if (model->directory)
         TRY(model_config_read_directory(model->directory, &model->config, err));
     else
         model->config = model_config_new();
+    if (wanted->as) return model_config_rename(model->config, wanted->as, err);
     return model_config_set_name(model->config, model->name, err);
 }
 
-enum status layout_find_in(const struct engine_registry *engines, const char *directory,
-                           const char *name, const struct model_config *config,
-                           struct layout_model *ret_model, struct error *err)
+static enum status find_directory(const struct wanted *wanted, const char *directory,
+                                  struct layout_model *ret_model, struct error *err)
 {
-    struct layout_model model = {.name = mem_copy_text(name),
-                                 .directory = mem_copy_text(directory)};
-    enum status status = read_config(&model, config, err);
-    if (status == STATUS_OK) status = find_versions(engines, &model, err);
+    struct layout_model model = new_model(wanted);
+    model.directory = mem_copy_text(directory);
+    enum status status = read_config(wanted, &model, err);
+    if (status == STATUS_OK) status = find_versions(wanted->engines, &model, err);
     if (status == STATUS_OK)
         *ret_model = model;
     else
@@ -394,19 +425,26 @@ enum status layout_find_in(const struct engine_registry *engines, const char *di
     return status;
 }
 
-static enum status find_lone_file(const struct engine_registry *engines, const char *path,
-                                  const char *name, const struct model_config *config,
+enum status layout_find_in(const struct engine_registry *engines, const char *directory,
+                           const char *name, const struct model_config *config,
+                           struct layout_model *ret_model, struct error *err)
+{
+    struct wanted wanted = {.engines = engines, .name = name, .config = config};
+    return find_directory(&wanted, directory, ret_model, err);
+}
+
+static enum status find_lone_file(const struct wanted *wanted, const char *path,
                                   struct layout_model *ret_model, struct error *err)
 {
-    struct layout_model model = {.name = mem_copy_text(name)};
+    struct layout_model model = new_model(wanted);
     struct str file = base_name(path);
     if (str_equal(stem(file), STR("model"))) /* its directory may hold the configuration */
         model.directory = file.data == path
                               ? mem_copy_text(".")
                               : str_copy((struct str){path, (size_t)(file.data - path)});
-    enum status status = read_config(&model, config, err);
+    enum status status = read_config(wanted, &model, err);
     if (status == STATUS_OK) {
-        add_file_version(engines, &model, path);
+        add_file_version(wanted->engines, &model, path);
         *ret_model = model;
     } else {
         layout_model_clear(&model);
@@ -433,27 +471,56 @@ static bool look_for_stem(void *context, const char *name)
 }
 
 /* NOT_FOUND if this repository has no model of that name. */
-static enum status find_in_repository(const struct engine_registry *engines, const char *repository,
-                                      const char *name, const struct model_config *config,
-                                      struct layout_model *ret_model, struct error *err)
+static enum status find_by_own_name(const struct wanted *wanted, const char *repository,
+                                    struct layout_model *ret_model, struct error *err)
 {
     bool file = is_file(repository);
-    if (file || is_model_directory(engines, repository)) {
+    if (file || is_model_directory(wanted->engines, repository)) {
         char *own CLEANUP(mem_freep) =
             file ? name_of_file(repository) : name_of_directory(repository);
-        if (strcmp(own, name) != 0) return fail(err, STATUS_NOT_FOUND, "not here");
-        if (file) return find_lone_file(engines, repository, name, config, ret_model, err);
-        return layout_find_in(engines, repository, name, config, ret_model, err);
+        if (strcmp(own, wanted->name) != 0) return fail(err, STATUS_NOT_FOUND, "not here");
+        if (file) return find_lone_file(wanted, repository, ret_model, err);
+        return find_directory(wanted, repository, ret_model, err);
     }
-    char *directory CLEANUP(mem_freep) = mem_format("%s/%s", repository, name);
-    if (is_directory(directory) && is_model_directory(engines, directory))
-        return layout_find_in(engines, directory, name, config, ret_model, err);
-    struct stem_search search = {engines, name, NULL};
+    char *directory CLEANUP(mem_freep) = mem_format("%s/%s", repository, wanted->name);
+    if (is_directory(directory) && is_model_directory(wanted->engines, directory))
+        return find_directory(wanted, directory, ret_model, err);
+    struct stem_search search = {wanted->engines, wanted->name, NULL};
     TRY(each_entry(repository, look_for_stem, &search, err));
     char *found CLEANUP(mem_freep) = search.found;
     if (!found) return fail(err, STATUS_NOT_FOUND, "not here");
     char *path CLEANUP(mem_freep) = mem_format("%s/%s", repository, found);
-    return find_lone_file(engines, path, name, config, ret_model, err);
+    return find_lone_file(wanted, path, ret_model, err);
+}
+
+/* The one model that lies at a path, which gets the name that is wanted. */
+static enum status find_renamed(const struct wanted *wanted, const char *path,
+                                struct layout_model *ret_model, struct error *err)
+{
+    struct layout_names names = {0};
+    struct wanted renamed = {wanted->engines, NULL, wanted->name, wanted->config};
+    enum status status = add_own_names(wanted->engines, path, &names, err);
+    if (status == STATUS_OK && names.count != 1)
+        status = fail(err, STATUS_INVALID_ARGUMENT,
+                      "'%s=%s' is to be one model, but %zu lie there; name the file or the "
+                      "directory of the one that is meant",
+                      wanted->name, path, names.count);
+    if (status == STATUS_OK) {
+        renamed.name = names.items[0];
+        status = find_by_own_name(&renamed, path, ret_model, err);
+    }
+    layout_names_clear(&names);
+    return status;
+}
+
+static enum status find_in_repository(const struct wanted *wanted, const char *repository,
+                                      struct layout_model *ret_model, struct error *err)
+{
+    struct layout_place place = layout_place_of(repository);
+    if (place.name.size == 0) return find_by_own_name(wanted, place.path, ret_model, err);
+    if (!str_equal(place.name, str_of(wanted->name)))
+        return fail(err, STATUS_NOT_FOUND, "not here");
+    return find_renamed(wanted, place.path, ret_model, err);
 }
 
 enum status layout_find(const struct engine_registry *engines, char *const *repositories,
@@ -462,9 +529,9 @@ enum status layout_find(const struct engine_registry *engines, char *const *repo
                         struct error *err)
 {
     assert(layout_name_is_valid(str_of(name)));
+    struct wanted wanted = {.engines = engines, .name = name, .config = config};
     for (size_t i = 0; i < repository_count; i++) {
-        enum status status =
-            find_in_repository(engines, repositories[i], name, config, ret_model, err);
+        enum status status = find_in_repository(&wanted, repositories[i], ret_model, err);
         if (status != STATUS_NOT_FOUND) return status;
     }
     return fail(err, STATUS_NOT_FOUND, "no repository has a model '%s'", name);

@@ -12,6 +12,9 @@
  *     doubleit/1/model.pt
  *     mlp.onnx
  *
+ *   resnet=/mnt/models              any of these with one model, which is served as "resnet"; a
+ * path that is there as it stands is a path, whatever is in it
+ *
  * Names that begin with '.' are passed over. Version directories are numbers from 1 on.
  */
 #ifndef SERVE_LAYOUT_H
@@ -45,6 +48,15 @@ struct layout_model {
     struct layout_version *versions; /* those that the version policy wants, ascending */
     size_t version_count;
 };
+
+/* What the list of repositories says: NAME=PATH, or a path. */
+struct layout_place {
+    struct str name; /* empty: the models have names of their own */
+    const char *path;
+};
+
+/* Both are part of `text`. */
+struct layout_place layout_place_of(const char *text);
 
 /* Adds the names of all models of one repository; those of an earlier one are not added again. */
 enum status layout_add_names(const struct engine_registry *engines, const char *repository,

@@ -198,7 +198,7 @@ static void add_start_jobs(struct repository *repository, const struct serve_opt
 static enum status check_paths(const struct serve_options *options, struct error *err)
 {
     for (size_t i = 0; i < options->repository_count; i++)
-        if (access(options->repositories[i], R_OK) != 0)
+        if (access(layout_place_of(options->repositories[i]).path, R_OK) != 0)
             return fail(err, STATUS_NOT_FOUND, "model repository '%s' cannot be read",
                         options->repositories[i]);
     for (size_t i = 0; options->control == SERVE_CONTROL_EXPLICIT && i < options->startup_count;

@@ -18,7 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MODELS = ROOT / "models"
-BINARY = os.environ.get("SLIPWAY_BINARY", str(ROOT / "build" / "release" / "slipway"))
+BINARY = os.path.abspath(os.environ.get("SLIPWAY_BINARY", ROOT / "build" / "release" / "slipway"))
 # Sanitizers make everything slower, libtorch's start most of all.
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 45

@@ -2,11 +2,12 @@
 import base64
 import json
 import shutil
+import subprocess
 import time
 
 import pytest
 
-from slipway import MODELS, X, Server, echo_repository, tensor
+from slipway import BINARY, MODELS, X, Server, echo_repository, tensor
 
 ECHO = "input x FP32 [-1]\noutput y x"
 ONE = tensor("x", "FP32", [1], [1.5])
@@ -117,6 +118,76 @@ def test_a_single_file_and_a_single_directory(start):
     assert len(names) == 1 and server.infer(names[0], [X]).json()["outputs"][0]["data"] == [2, 4, 6, 8, 10]
     server = start([MODELS / "doubleit_onnx"])
     assert list(index(server)) == ["doubleit_onnx"]
+
+
+# ---- NAME=PATH
+
+def tree(root, files):
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return root
+
+
+MODEL = ECHO + "\nend\n"
+ONE_MODEL = [
+    {"1/model.echo": MODEL},
+    {"model.echo": MODEL},
+    {"resnet.echo": MODEL},                                                    # whatever it is called
+    {"resnet/1/model.echo": MODEL, "resnet/config.pbtxt": 'name: "resnet"\n'},  # a repository of one
+    {"1/model.echo": MODEL, "config.pbtxt": 'name: "resnet"\n'},               # what it calls itself does not count
+    {"3/model.echo": MODEL, "4/model.echo": MODEL, "README.md": "no model"},
+]
+
+
+@pytest.mark.parametrize("files", ONE_MODEL)
+def test_a_model_under_another_name(tmp_path, start, files):
+    root = tree(tmp_path / "models", files)
+    server = start([f"prod-7={root}"])
+    assert list(index(server)) == ["prod-7"]
+    assert server.infer("prod-7", [ONE]).json()["model_name"] == "prod-7"
+    assert server.get("/v2/models/prod-7/config").json()["name"] == "prod-7"
+
+
+def test_a_file_under_another_name_beside_others(tmp_path, start):
+    root = tree(tmp_path / "models", {"a.echo": MODEL, "b.echo": MODEL})
+    server = start([f"first={root / 'a.echo'}", root])
+    assert sorted(index(server)) == ["a", "b", "first"]
+    assert all(server.infer(name, [ONE]).status == 200 for name in ("a", "b", "first"))
+
+
+@pytest.mark.parametrize("files,count", [({"a.echo": MODEL, "b/1/model.echo": MODEL}, 2), ({"README.md": "nothing"}, 0)])
+def test_which_model_is_meant(tmp_path, files, count):
+    root = tree(tmp_path / "models", files)
+    with Server([f"prod={root}"], ready=False) as server:
+        server.wait_until(lambda: index(server).get("prod", {}).get("state") == "UNAVAILABLE", "the refusal")
+        assert f"is to be one model, but {count} lie there" in index(server)["prod"]["reason"]
+
+
+def test_a_path_with_an_equals_sign_is_a_path(tmp_path, start, monkeypatch):
+    tree(tmp_path / "run=7" / "iris", {"1/model.echo": MODEL})
+    monkeypatch.chdir(tmp_path)
+    assert list(index(start(["run=7"]))) == ["iris"]
+    assert list(index(start([tmp_path / "run=7"]))) == ["iris"]
+    assert list(index(start([f"other={tmp_path / 'run=7'}"]))) == ["other"]
+
+
+@pytest.mark.parametrize("argument", ["prod=nothing/there", "../prod=models", "=models", "prod="])
+def test_a_named_path_that_is_not_there(tmp_path, argument):
+    tree(tmp_path / "models", {"1/model.echo": MODEL})
+    run = subprocess.run([BINARY, "serve", argument, "--http-port=0"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode != 0 and "cannot be read" in run.stderr, run
+
+
+def test_a_named_model_is_polled_and_loaded_by_its_name(tmp_path, start):
+    root = tree(tmp_path / "models", {"1/model.echo": MODEL, "model.yaml": "name: resnet\n"})
+    server = start([f"prod={root}"], model_control_mode="poll", model_poll_interval="200ms")
+    (root / "1" / "model.echo").write_text("input x INT8 [-1]\noutput y x\nend\n")
+    server.wait_until(lambda: server.get("/v2/models/prod").json()["inputs"][0]["datatype"] == "INT8", "the change", 15)
+    server = start([f"prod={root}"], model_control_mode="explicit")
+    assert server.post("/v2/repository/models/prod/load").status == 200
+    assert server.post("/v2/repository/models/resnet/load").status != 200
+    assert index(server)["prod"]["state"] == "READY"
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04cut", b"\x08\x08\x12\x00garbage" * 10])
