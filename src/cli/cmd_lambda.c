@@ -66,10 +66,11 @@ static enum status catch_signals(struct error *err)
 static enum status post(struct poller *poller, const struct lambda_invocation *invocation,
                         const struct function_answer *answer, struct error *err)
 {
-    if (answer->stream_type)
-        return lambda_runtime_stream(poller->runtime, invocation, answer->stream_type, answer->body,
-                                     err);
-    return lambda_runtime_respond(poller->runtime, invocation, answer->body, err);
+    if (!answer->stream)
+        return lambda_runtime_respond(poller->runtime, invocation, answer->body, err);
+    enum status status = lambda_runtime_stream(poller->runtime, invocation, answer->stream, err);
+    function_end_answer(poller->function);
+    return status;
 }
 
 static enum status serve_one(struct poller *poller, struct error *err)

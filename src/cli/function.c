@@ -6,6 +6,7 @@
 #include "cli/function_private.h"
 #include "cli/places.h"
 #include "config/environment.h"
+#include "net/client.h"
 #include "net/client_web.h"
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -175,6 +176,7 @@ static void begin_own(struct function *function)
 
 static void end_own(struct function *function)
 {
+    client_free(function->stream_client);
     local_close(function->local);
     buffer_clear(&function->answer);
     buffer_clear(&function->line);
@@ -318,7 +320,10 @@ static enum status answer(struct function *function, struct error *err)
 static void begin(struct function *function, const struct lambda_invocation *invocation)
 {
     function->invocation = invocation;
-    function->error_type = function->stream_type = NULL;
+    function->start_ns = clock_monotonic_ns();
+    function->finished = function->answer_passed = false;
+    function->stream = (struct lambda_stream){0};
+    function->error_type = NULL;
     lambda_trace_read(invocation->trace_id, &function->trace);
     buffer_reset(&function->answer);
     arena_reset(&function->event_arena);
@@ -353,26 +358,43 @@ static void flush_records(struct function *function)
                     LOG_TEXT("request_id", function->invocation->request_id));
 }
 
-enum status function_run(struct function *function, const struct lambda_invocation *invocation,
-                         struct function_answer *ret_answer, struct error *err)
+void function_finish(struct function *function, enum status status, const struct error *failure)
 {
-    uint64_t start_ns = clock_monotonic_ns();
-    begin(function, invocation);
-    enum status status = answer(function, err);
+    if (function->finished) return;
+    function->finished = true;
     lambda_metrics_add(&function->metrics, LAMBDA_METRIC_InvocationsFailed, status != STATUS_OK);
     if (status != STATUS_OK)
-        log_error("invocation failed", LOG_TEXT("request_id", invocation->request_id),
+        log_error("invocation failed", LOG_TEXT("request_id", function->invocation->request_id),
                   LOG_TEXT("trace_id", function->trace.trace_id),
-                  LOG_TEXT("status", status_name(status)), LOG_TEXT("error", err->message));
+                  LOG_TEXT("status", status_name(status)), LOG_TEXT("error", failure->message));
     flush_records(function);
     lambda_metrics_add(&function->metrics, LAMBDA_METRIC_InvocationLatency,
-                       (double)(clock_monotonic_ns() - start_ns) / NS_PER_MS);
+                       (double)(clock_monotonic_ns() - function->start_ns) / NS_PER_MS);
     write_metrics(function);
     /* From the answer on the process may be frozen, or killed: nothing is left for later. */
     if (fflush(function->context->out) != 0)
-        log_warning("output not written", LOG_TEXT("request_id", invocation->request_id));
+        log_warning("output not written", LOG_TEXT("request_id", function->invocation->request_id));
+}
+
+void function_end_answer(struct function *function)
+{
+    struct error err;
+    client_free(function->stream_client);
+    function->stream_client = NULL;
+    if (function->finished) return;
+    function_finish(function, fail(&err, STATUS_CANCELLED, "the answer was not taken to its end"),
+                    &err);
+}
+
+enum status function_run(struct function *function, const struct lambda_invocation *invocation,
+                         struct function_answer *ret_answer, struct error *err)
+{
+    begin(function, invocation);
+    enum status status = answer(function, err);
+    bool streams = status == STATUS_OK && function->stream.type;
+    if (!streams) function_finish(function, status, err);
     *ret_answer = (struct function_answer){.body = buffer_view(&function->answer),
-                                           .stream_type = function->stream_type,
+                                           .stream = streams ? &function->stream : NULL,
                                            .error_type = function->error_type};
     return status;
 }

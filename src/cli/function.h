@@ -10,8 +10,8 @@
  *   function_close(function);
  *
  * One thread; others have functions of their own, by function_share. Everything that an invocation
- * leaves behind (results, metrics, lines of the log) is written when function_run returns: the
- * process may be frozen then.
+ * leaves behind (results, metrics, lines of the log) is written when function_run returns, or its
+ * stream ends: the process may be frozen then.
  */
 #ifndef CLI_FUNCTION_H
 #define CLI_FUNCTION_H
@@ -26,9 +26,11 @@ struct data_parts;
 struct function;
 
 struct function_answer {
-    struct str body;         /* valid until the next function_run */
-    const char *stream_type; /* not NULL: to be sent as a stream of this media type */
-    const char *error_type;  /* of a failure; NULL: by its status */
+    struct str body; /* valid until the next function_run */
+    /* Not NULL: what is to be sent in place of the body, which comes by it. Then
+     * function_end_answer is called, whatever came of it. */
+    const struct lambda_stream *stream;
+    const char *error_type; /* of a failure; NULL: by its status */
 };
 
 struct function_options {
@@ -51,6 +53,9 @@ void function_close(struct function *function);
 /* Answers one event within its time. */
 enum status function_run(struct function *function, const struct lambda_invocation *invocation,
                          struct function_answer *ret_answer, struct error *err) FALLIBLE;
+
+/* Nothing of a streamed answer is wanted any more. */
+void function_end_answer(struct function *function);
 
 /* The data store that it keeps results in, for who takes events out of the same; UNAVAILABLE. */
 enum status function_data(struct function *function, struct data_parts *ret_parts,

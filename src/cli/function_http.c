@@ -85,6 +85,36 @@ static void add_trace(const struct function *function, struct lambda_http_reques
         (struct client_field){STR("traceparent"), str_of(parent)};
 }
 
+/* --- streams ---------------------------------------------------------------------------------- */
+
+/* The answer goes on for longer than the invocation may take: it ends with what there is. */
+static enum status read_rest(struct function *function, struct str *ret_piece, struct error *err)
+{
+    uint64_t left_us;
+    TRY(fail_while(err, function_time_left(function, &left_us, err), "sending the answer"));
+    return client_read(function->stream_client, ret_piece, err);
+}
+
+/* First what lies in `answer`. The invocation ends before its stream does. */
+static enum status pass_on(void *context, struct str *ret_piece, struct error *err)
+{
+    struct function *function = context;
+    enum status status = STATUS_OK;
+    *ret_piece = STR_EMPTY;
+    if (!function->answer_passed)
+        *ret_piece = buffer_view(&function->answer);
+    else if (function->stream_client)
+        status = read_rest(function, ret_piece, err);
+    function->answer_passed = true;
+    if (status != STATUS_OK || ret_piece->size == 0) function_finish(function, status, err);
+    return status;
+}
+
+static bool streams(const struct function *function, enum lambda_shape shape)
+{
+    return function->config.lambda_stream && shape == LAMBDA_HTTP_V2;
+}
+
 static enum status write_answer(struct function *function, enum lambda_shape shape,
                                 const struct client_response *response, struct error *err)
 {
@@ -94,13 +124,15 @@ static enum status write_answer(struct function *function, enum lambda_shape sha
         .field_count = response->field_count,
         .body = response->body,
     };
-    bool stream = function->config.lambda_stream && shape == LAMBDA_HTTP_V2;
-    if (!stream) return lambda_http_write(&answer, shape, &function->answer, err);
-    function->stream_type = LAMBDA_HTTP_STREAM_TYPE;
+    if (!streams(function, shape)) return lambda_http_write(&answer, shape, &function->answer, err);
+    function->stream = (struct lambda_stream){LAMBDA_HTTP_STREAM_TYPE, pass_on, function};
     return lambda_http_write_stream(&answer, &function->answer, err);
 }
 
-static enum status ask(struct function *function, struct client *client, enum lambda_shape shape,
+/* --- the request ------------------------------------------------------------------------------ */
+
+/* A streamed answer's client is the function's from then on. */
+static enum status ask(struct function *function, struct client **client, enum lambda_shape shape,
                        struct lambda_http_request *request, struct error *err)
 {
     char parent[LAMBDA_TRACEPARENT_SIZE + 1];
@@ -111,12 +143,15 @@ static enum status ask(struct function *function, struct client *client, enum la
                                         .fields = request->fields,
                                         .field_count = request->field_count,
                                         .body = request->body};
-    TRY(connect_pair(function, client, err));
-    TRY(client_request(client, &sent, &response, err));
+    TRY(connect_pair(function, *client, err));
+    TRY(streams(function, shape) ? client_begin(*client, &sent, &response, err)
+                                 : client_request(*client, &sent, &response, err));
     uint64_t failed = response.status >= 500;
     lambda_metrics_add(&function->metrics, LAMBDA_METRIC_InferenceFailed, (double)failed);
     lambda_metrics_add(&function->metrics, LAMBDA_METRIC_InferenceSucceeded, (double)!failed);
-    return write_answer(function, shape, &response, err);
+    TRY(write_answer(function, shape, &response, err));
+    if (streams(function, shape)) function->stream_client = TAKE(*client);
+    return STATUS_OK;
 }
 
 /* A request that is none is the caller's fault, and is told to the caller, not to the platform. */
@@ -153,7 +188,7 @@ enum status function_answer_http(struct function *function, enum lambda_shape sh
     if (status == STATUS_OK) {
         status = lambda_http_read(function->invocation->event, shape, &function->event_arena,
                                   request, &failure);
-        status = status == STATUS_OK ? ask(function, client, shape, request, err)
+        status = status == STATUS_OK ? ask(function, &client, shape, request, err)
                                      : answer_wrong(function, shape, &failure, err);
     }
     client_free(client);

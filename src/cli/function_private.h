@@ -62,7 +62,11 @@ struct function {
     struct buffer line;
     struct buffer answer;
     const char *error_type;
-    const char *stream_type;
+    uint64_t start_ns; /* monotonic */
+    bool finished;
+    struct lambda_stream stream;  /* type NULL: the answer is none */
+    bool answer_passed;           /* what was in `answer` went into the stream */
+    struct client *stream_client; /* what the rest of the stream is read from; NULL: nothing */
 };
 
 /* The model of that name; empty: that of --model, or the only one. */
@@ -73,6 +77,9 @@ enum status function_find_model(struct function *function, struct str name,
  * DEADLINE_EXCEEDED if it is next to nothing. */
 enum status function_time_left(const struct function *function, uint64_t *ret_us,
                                struct error *err) FALLIBLE;
+
+/* The invocation's last act: counts it, logs a failure, writes what it leaves behind. Once. */
+void function_finish(struct function *function, enum status status, const struct error *failure);
 
 /* function_infer.c: each writes function->answer. */
 enum status function_answer_batch(struct function *function, struct error *err) FALLIBLE;

@@ -1,6 +1,7 @@
 /* The Runtime API. */
 #include "lambda/runtime.h"
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -125,25 +126,6 @@ enum status lambda_runtime_respond(struct lambda_runtime *runtime,
     return post(runtime, &request, err);
 }
 
-enum status lambda_runtime_stream(struct lambda_runtime *runtime,
-                                  const struct lambda_invocation *invocation, const char *type,
-                                  struct str answer, struct error *err)
-{
-    char path[PATH_SIZE];
-    const struct client_field mode = {STR("Lambda-Runtime-Function-Response-Mode"),
-                                      STR("streaming")};
-    (void)snprintf(path, sizeof path, "/2018-06-01/runtime/invocation/%s/response",
-                   invocation->request_id);
-    const struct client_request request = {.method = "POST",
-                                           .path = path,
-                                           .content_type = type,
-                                           .fields = &mode,
-                                           .field_count = 1,
-                                           .body = answer,
-                                           .chunked = true};
-    return post(runtime, &request, err);
-}
-
 /* --- failures --------------------------------------------------------------------------------- */
 
 /* The platform knows names of this form only: (Runtime|Function).Letters. */
@@ -246,4 +228,54 @@ enum status lambda_runtime_fail_init(struct lambda_runtime *runtime, const struc
                                      struct error *err)
 {
     return post_failure(runtime, "/2018-06-01/runtime/init/error", cause, NULL, err);
+}
+
+/* --- streams ---------------------------------------------------------------------------------- */
+
+struct passing {
+    struct lambda_runtime *runtime;
+    const struct lambda_stream *stream;
+};
+
+static enum status next_piece(void *context, struct str *ret_piece, struct error *err)
+{
+    const struct passing *passing = context;
+    return passing->stream->next(passing->stream->context, ret_piece, err);
+}
+
+/* After the answer has begun there is no other way to tell of a failure. */
+static void add_trailers(void *context, const struct error *failure, struct buffer *out)
+{
+    const struct passing *passing = context;
+    struct buffer *body = &passing->runtime->failure;
+    if (!failure) return;
+    const char *type = error_type(failure->status);
+    write_failure(body, str_of(type), str_of(failure->message));
+    buffer_add_format(out, "Lambda-Runtime-Function-Error-Type: %s\r\n", type);
+    buffer_add(out, STR("Lambda-Runtime-Function-Error-Body: "));
+    base64_encode(out, buffer_view(body));
+    buffer_add(out, STR("\r\n"));
+}
+
+enum status lambda_runtime_stream(struct lambda_runtime *runtime,
+                                  const struct lambda_invocation *invocation,
+                                  const struct lambda_stream *stream, struct error *err)
+{
+    char path[PATH_SIZE];
+    struct passing passing = {runtime, stream};
+    const struct client_field fields[] = {
+        {STR("Lambda-Runtime-Function-Response-Mode"), STR("streaming")},
+        {STR("Trailer"),
+         STR("Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body")},
+    };
+    const struct client_source source = {next_piece, add_trailers, &passing};
+    (void)snprintf(path, sizeof path, "/2018-06-01/runtime/invocation/%s/response",
+                   invocation->request_id);
+    const struct client_request request = {.method = "POST",
+                                           .path = path,
+                                           .content_type = stream->type,
+                                           .fields = fields,
+                                           .field_count = COUNT_OF(fields),
+                                           .source = &source};
+    return post(runtime, &request, err);
 }

@@ -54,11 +54,19 @@ enum status lambda_runtime_respond(struct lambda_runtime *runtime,
                                    const struct lambda_invocation *invocation, struct str answer,
                                    struct error *err) FALLIBLE;
 
-/* The same as a stream, of this media type: for what is larger than an answer may be, or is to be
- * passed on while it comes. */
+/* An answer that is passed on while it comes, and may be larger than others. */
+struct lambda_stream {
+    const char *type; /* media type */
+    /* The next piece, valid until the next call; empty: the end. A failure ends the answer, and is
+     * told to the platform behind what was sent. */
+    enum status (*next)(void *context, struct str *ret_piece, struct error *err);
+    void *context;
+};
+
+/* It was asked for pieces until its end, its failure, or until the platform took no more. */
 enum status lambda_runtime_stream(struct lambda_runtime *runtime,
-                                  const struct lambda_invocation *invocation, const char *type,
-                                  struct str answer, struct error *err) FALLIBLE;
+                                  const struct lambda_invocation *invocation,
+                                  const struct lambda_stream *stream, struct error *err) FALLIBLE;
 
 /* `type` is "Function.Letters", or NULL: by the failure's status. */
 enum status lambda_runtime_fail(struct lambda_runtime *runtime,

@@ -13,13 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-    RECEIVE_SIZE = 64 * 1024,
-    PORT_HTTP = 80,
-    INTERIM_MAX = 16,
-    POLL_MS_MAX = 60000,
-    CHUNK_SIZE = 64 * 1024
-};
+enum { RECEIVE_SIZE = 64 * 1024, PORT_HTTP = 80, INTERIM_MAX = 16, POLL_MS_MAX = 60000 };
 
 /* A field as positions in `head`, which may move while it grows. */
 struct field_position {
@@ -45,8 +39,15 @@ struct client {
     bool in_value;
     bool head_request;
     bool started; /* a byte of the answer has come */
+    bool headed;  /* its head is complete */
     bool complete;
     bool too_large;
+    bool cut; /* the server takes no more of the request */
+
+    /* Of an answer that is read piece by piece. */
+    bool piecewise;
+    bool handed; /* what is in `body` was read */
+    uint64_t deadline_ns;
     char received[RECEIVE_SIZE];
 };
 
@@ -104,6 +105,7 @@ static int on_header_value_complete(llhttp_t *parser)
 static int on_headers_complete(llhttp_t *parser)
 {
     struct client *client = parser->data;
+    client->headed = parser->status_code >= 200;
     return client->head_request ? 1 : 0;
 }
 
@@ -228,7 +230,7 @@ static enum status write_head(const struct client *client, const struct client_r
                       bracket ? "[" : "", client->host, bracket ? "]" : "", client->options.port);
     if (request->content_type)
         buffer_add_format(out, "Content-Type: %s\r\n", request->content_type);
-    if (request->chunked)
+    if (request->source)
         buffer_add(out, STR("Transfer-Encoding: chunked\r\n"));
     else if (needs_length)
         buffer_add_format(out, "Content-Length: %zu\r\n", request->body.size);
@@ -261,26 +263,51 @@ static enum status send_bytes(struct client *client, struct str bytes, uint64_t 
         }
         if (errno == EINTR) continue;
         /* The server may have answered early, and closed: that answer is worth reading. */
-        if (errno == EPIPE || errno == ECONNRESET) return STATUS_OK;
+        client->cut |= errno == EPIPE || errno == ECONNRESET;
+        if (client->cut) return STATUS_OK;
         if (errno != EAGAIN) return fail_errno(err, errno, "sending");
         TRY(tcp_wait(client->descriptor, POLLOUT, deadline_ns, err));
     }
     return STATUS_OK;
 }
 
-static enum status send_chunks(struct client *client, struct str body, uint64_t deadline_ns,
-                               struct error *err)
+static enum status send_chunk(struct client *client, struct str chunk, uint64_t deadline_ns,
+                              struct error *err)
 {
-    while (body.size) {
-        char line[32];
-        struct str chunk = {body.data, MIN(body.size, (size_t)CHUNK_SIZE)};
-        int length = snprintf(line, sizeof line, "%zx\r\n", chunk.size);
-        TRY(send_bytes(client, (struct str){line, (size_t)length}, deadline_ns, err));
-        TRY(send_bytes(client, chunk, deadline_ns, err));
-        TRY(send_bytes(client, STR("\r\n"), deadline_ns, err));
-        body = str_from(body, chunk.size);
+    char line[32];
+    int length = snprintf(line, sizeof line, "%zx\r\n", chunk.size);
+    TRY(send_bytes(client, (struct str){line, (size_t)length}, deadline_ns, err));
+    TRY(send_bytes(client, chunk, deadline_ns, err));
+    return send_bytes(client, STR("\r\n"), deadline_ns, err);
+}
+
+/* Behind the last chunk. */
+static enum status send_trail(struct client *client, const struct client_source *source,
+                              const struct error *failure, uint64_t deadline_ns, struct error *err)
+{
+    struct buffer trail CLEANUP(buffer_clear);
+    buffer_init(&trail, CLIENT_HEAD_SIZE_MAX);
+    buffer_add(&trail, STR("0\r\n"));
+    if (source->trail) source->trail(source->context, failure, &trail);
+    buffer_add(&trail, STR("\r\n"));
+    if (buffer_failed(&trail))
+        return fail(err, STATUS_EXHAUSTED, "the fields behind the body are larger than %d bytes",
+                    CLIENT_HEAD_SIZE_MAX);
+    return send_bytes(client, buffer_view(&trail), deadline_ns, err);
+}
+
+static enum status send_source(struct client *client, const struct client_source *source,
+                               uint64_t deadline_ns, struct error *err)
+{
+    while (!client->cut) {
+        struct error failure;
+        struct str piece;
+        enum status status = source->next(source->context, &piece, &failure);
+        if (status != STATUS_OK) return send_trail(client, source, &failure, deadline_ns, err);
+        if (piece.size == 0) return send_trail(client, source, NULL, deadline_ns, err);
+        TRY(send_chunk(client, piece, deadline_ns, err));
     }
-    return send_bytes(client, STR("0\r\n\r\n"), deadline_ns, err);
+    return STATUS_OK;
 }
 
 static enum status parse(struct client *client, size_t size, struct error *err)
@@ -319,9 +346,16 @@ static enum status wait_for_answer(struct client *client, uint64_t deadline_ns, 
     }
 }
 
+/* True if there is what is waited for: all, the head, or a piece. */
+static bool has_received(const struct client *client)
+{
+    if (client->complete || !client->piecewise) return client->complete;
+    return client->headed && (!client->handed || client->body.size > 0);
+}
+
 static enum status receive_answer(struct client *client, uint64_t deadline_ns, struct error *err)
 {
-    while (!client->complete) {
+    while (!has_received(client)) {
         ssize_t size = recv(client->descriptor, client->received, RECEIVE_SIZE, 0);
         if (size > 0) {
             client->started = true;
@@ -342,17 +376,18 @@ static enum status exchange(struct client *client, struct str head,
 {
     uint64_t now = clock_monotonic_ns();
     uint64_t deadline_ns = now + client->options.timeout_ns;
+    client->deadline_ns = deadline_ns;
     llhttp_init(&client->parser, HTTP_RESPONSE, &client->settings);
     client->parser.data = client;
     client->head_request = request->method && strcmp(request->method, "HEAD") == 0;
-    client->complete = client->started = client->too_large = false;
+    client->complete = client->started = client->too_large = client->headed = client->cut = false;
     client->interim_count = 0;
     if (client->descriptor < 0)
         TRY(tcp_connect(client->host, client->options.port,
                         now + client->options.connect_timeout_ns, &client->descriptor, err));
     TRY(send_bytes(client, head, deadline_ns, err));
-    TRY(request->chunked ? send_chunks(client, request->body, deadline_ns, err)
-                         : send_bytes(client, request->body, deadline_ns, err));
+    TRY(request->source ? send_source(client, request->source, deadline_ns, err)
+                        : send_bytes(client, request->body, deadline_ns, err));
     return receive_answer(client, deadline_ns, err);
 }
 
@@ -418,20 +453,60 @@ static enum status exchange_or_again(struct client *client, struct str head,
     return status;
 }
 
-enum status client_request(struct client *client, const struct client_request *request,
-                           struct client_response *ret_response, struct error *err)
+static void keep_or_disconnect(struct client *client, bool keeps)
+{
+    client->used = true;
+    client->piecewise = false;
+    if (!keeps || !llhttp_should_keep_alive(&client->parser)) disconnect(client);
+}
+
+static enum status ask(struct client *client, const struct client_request *request, bool piecewise,
+                       struct client_response *ret_response, struct error *err)
 {
     struct buffer head CLEANUP(buffer_clear);
     buffer_init(&head, CLIENT_HEAD_SIZE_MAX);
     TRY(write_head(client, request, &head, err));
+    if (client->piecewise || request->source) disconnect(client);
+    client->piecewise = piecewise;
+    client->handed = false;
     TRY(exchange_or_again(client, buffer_view(&head), request, err));
-    client->used = true;
-    if (!llhttp_should_keep_alive(&client->parser)) disconnect(client);
     resolve_fields(client);
-    struct client_response response = {.status = client->parser.status_code,
-                                       .fields = client->fields,
-                                       .field_count = client->field_count};
+    *ret_response = (struct client_response){.status = client->parser.status_code,
+                                             .fields = client->fields,
+                                             .field_count = client->field_count,
+                                             .body = STR_EMPTY};
+    return STATUS_OK;
+}
+
+enum status client_request(struct client *client, const struct client_request *request,
+                           struct client_response *ret_response, struct error *err)
+{
+    struct client_response response;
+    TRY(ask(client, request, false, &response, err));
+    keep_or_disconnect(client, !request->source);
     TRY(decode(client, &response, err));
     *ret_response = response;
+    return STATUS_OK;
+}
+
+enum status client_begin(struct client *client, const struct client_request *request,
+                         struct client_response *ret_response, struct error *err)
+{
+    return ask(client, request, true, ret_response, err);
+}
+
+enum status client_read(struct client *client, struct str *ret_piece, struct error *err)
+{
+    if (client->handed) buffer_reset(&client->body);
+    client->handed = true;
+    if (client->piecewise) {
+        enum status status = receive_answer(client, client->deadline_ns, err);
+        if (status != STATUS_OK) {
+            disconnect(client);
+            return status;
+        }
+        if (client->complete) keep_or_disconnect(client, true);
+    }
+    *ret_piece = buffer_view(&client->body);
     return STATUS_OK;
 }

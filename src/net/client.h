@@ -36,6 +36,16 @@ struct client_field {
     struct str value;
 };
 
+/* A body whose size is not known when it begins. */
+struct client_source {
+    /* The next piece, valid until the next call; empty: the end. A failure is an end, too. */
+    enum status (*next)(void *context, struct str *ret_piece, struct error *err);
+    /* Appends fields that go behind the body, each with its line end. `failure`: of `next`, NULL:
+     * none. NULL: there are no such fields. */
+    void (*trail)(void *context, const struct error *failure, struct buffer *out);
+    void *context;
+};
+
 /* Borrowed during the call. */
 struct client_request {
     const char *method;       /* NULL: "GET" */
@@ -43,8 +53,10 @@ struct client_request {
     const char *content_type; /* NULL: none */
     const struct client_field *fields;
     size_t field_count;
-    struct str body;        /* sent with Content-Length, unless: */
-    bool chunked;           /* sent in chunks, as a stream is */
+    struct str body; /* sent with Content-Length */
+    /* NULL, or what is sent in chunks in place of the body, on a connection of its own that ends
+     * with the answer. */
+    const struct client_source *source;
     bool accept_compressed; /* asks for gzip or deflate, and decodes */
 };
 
@@ -77,6 +89,18 @@ void client_adopt(struct client *client, int descriptor);
  */
 enum status client_request(struct client *client, const struct client_request *request,
                            struct client_response *ret_response, struct error *err) FALLIBLE;
+
+/*
+ * As client_request, but returns with the answer's head; the response's body is empty, and comes
+ * by client_read as it was sent, not decoded. The client's timeout is for all of it, its
+ * body_size_max for a piece.
+ */
+enum status client_begin(struct client *client, const struct client_request *request,
+                         struct client_response *ret_response, struct error *err) FALLIBLE;
+
+/* The next piece of the body, valid until the next call; empty: the end. What is left of an answer
+ * that is not read to its end goes with the connection. */
+enum status client_read(struct client *client, struct str *ret_piece, struct error *err) FALLIBLE;
 
 /* The value of a header field, case ignored; data NULL if there is none. */
 struct str client_response_field(const struct client_response *response, struct str name);

@@ -76,15 +76,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.api.misbehaved.set()
 
     def read_body(self):
+        """Chunked or not; the fields behind a chunked one become fields of the head, in lower case."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers["Content-Length"]))
         body = b""
-        while True:
-            size = int(self.rfile.readline(), 16)
+        while size := int(self.rfile.readline(), 16):
             body += self.rfile.read(size)
             assert self.rfile.readline() == b"\r\n"
-            if size == 0:
-                return body
+            self.server.api.has_read(self, len(body))
+        allowed = [name.strip().lower() for name in self.headers.get("Trailer", "").split(",")]
+        while line := self.rfile.readline().decode().strip():
+            name, value = line.split(": ", 1)
+            assert name.lower() in allowed
+            self.headers["trailer-" + name.lower()] = value
+        return body
 
     def do_POST(self):
         api = self.server.api
@@ -136,6 +141,9 @@ class RuntimeApi:
 
     def before_answer(self):
         """Before a post is answered."""
+
+    def has_read(self, handler, size):
+        """So many bytes of a streamed answer have come."""
 
     def step(self, name, path=NEXT):
         after = self.STEPS.get((self.state, name))

@@ -4,8 +4,11 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import sqlite3
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -260,6 +263,46 @@ def test_sigterm_lets_an_invocation_finish(tmp_path):
         assert len(rows(tmp_path, "key")) == answered
 
 
+class HeldApi(RuntimeApi):
+    """Answers no post before it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.posted = threading.Event()
+        self.goes_on = threading.Event()
+
+    def before_answer(self):
+        self.posted.set()
+        self.goes_on.wait(START_TIMEOUT_S)
+
+
+@pytest.mark.parametrize("event, sources", [
+    (records(record("m-1", "[1]"), record("m-2", "x"), record("m-3", "[3]")), ["queue"] * 3),
+    ({"version": "2.0", "rawPath": "/models/doubleit", "headers": {"content-type": "application/json"}, "body": "[1]",
+      "requestContext": {"http": {"method": "POST"}}}, ["http"]),
+])
+def test_sigterm_finds_results_and_metrics_written(tmp_path, event, sources):
+    """They are, before the answer is posted: what comes after it may be cut off at any time, and is nothing."""
+    with HeldApi() as api, open(tmp_path / "out", "wb") as out:
+        environment = dict(os.environ, AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{api.server.server_port}")
+        process = subprocess.Popen([BINARY, "lambda", DOUBLEIT, *store(tmp_path)], env=environment, stdout=out,
+                                   stderr=subprocess.PIPE, text=True)
+        api.send(event)
+        assert api.posted.wait(START_TIMEOUT_S)
+        process.send_signal(signal.SIGTERM)
+        (line,) = metric_lines((tmp_path / "out").read_text())
+        assert line["InferenceSucceeded"] == max(1, len(sources) - 1)
+        assert {one["source"] for one in results(tmp_path, "export")} == set(sources)
+        assert len(rows(tmp_path, "id")) == len(sources)
+        assert process.poll() is None  # the answer is still to be taken
+        api.goes_on.set()
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == 0, err
+        assert "ended by a signal" in err and "Sanitizer" not in err
+        assert api.posts.get(timeout=START_TIMEOUT_S)[0].endswith("/response") and api.posts.empty()
+        assert len(metric_lines((tmp_path / "out").read_text())) == 1
+
+
 def test_an_api_without_extensions_will_do():
     with RuntimeApi(extensions=False) as api:
         process = api.start(DOUBLEIT, "--results", "none")
@@ -377,6 +420,94 @@ def test_a_function_url_may_be_answered_as_a_stream():
         assert json.loads(prelude)["statusCode"] == 200 and json.loads(rest) == [2, 4]
         assert json.loads(api.invoke([1])[2]) == [2]  # other shapes are not streamed
         api.stop(process)
+
+
+class SlowApi(RuntimeApi):
+    """Stops reading a stream after its first bytes, until it is told to go on."""
+
+    def __init__(self, hangs_up_at=None):
+        super().__init__()
+        self.server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self.hangs_up_at = hangs_up_at
+        self.begun = threading.Event()
+        self.goes_on = threading.Event()
+
+    def has_read(self, handler, size):
+        if self.hangs_up_at is not None and size >= self.hangs_up_at:
+            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.close()
+            raise ConnectionResetError
+        self.begun.set()
+        self.goes_on.wait(START_TIMEOUT_S)
+
+
+COUNT = 100000  # five numbers each: more than what sockets keep between two ends
+
+
+def large_request():
+    """An answer of 10 MB: 19 digits for each of the 8 bytes that came."""
+    head = json.dumps({"inputs": [{"name": "x", "datatype": "INT64", "shape": [5 * COUNT],
+                                   "parameters": {"binary_data_size": 40 * COUNT}}]}).encode()
+    body = head + struct.pack("<q", 2 ** 61 + 1) * (5 * COUNT)
+    return v2("POST", "/v2/models/doubleit/infer", base64.b64encode(body).decode(), encoded=True, headers={
+        "content-type": "application/octet-stream", "inference-header-content-length": str(len(head))})
+
+
+
+
+
+def test_a_large_stream_is_whole_and_needs_no_copy():
+    with RuntimeApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none", "--stream")
+        for _ in range(2):
+            _, headers, body = api.invoke(large_request())
+            prelude, rest = body.split(b"\0" * 8, 1)
+            assert json.loads(prelude)["statusCode"] == 200
+            values = json.loads(rest)["outputs"][0]["data"]
+            assert len(values) == 5 * COUNT and set(values) == {2 ** 62 + 2}
+            assert not [name for name in headers if name.startswith("trailer-")]
+            assert json.loads(api.invoke([1])[2]) == [2]
+        out, _ = api.stop(process)
+    assert [line["InferenceSucceeded"] for line in metric_lines(out)] == [1] * 4
+
+
+def test_a_stream_that_fails_says_so_behind_what_was_sent(tmp_path):
+    """The platform reads too slowly: before the time is over the answer ends, with the reason in its trailers."""
+    with SlowApi() as api:
+        process = api.start(DOUBLEIT, "--results", "none", "--stream")
+        assert api.waiting.wait(START_TIMEOUT_S)
+        api.send(large_request(), seconds=8)
+        assert api.begun.wait(START_TIMEOUT_S)
+        time.sleep(8)  # until its deadline
+        api.goes_on.set()
+        path, headers, body = api.posts.get(timeout=START_TIMEOUT_S)
+        assert path.endswith("/response")
+        prelude, rest = body.split(b"\0" * 8, 1)
+        assert json.loads(prelude)["statusCode"] == 200 and rest.startswith(b'{"model_name":')
+        with pytest.raises(ValueError):
+            json.loads(rest)
+        assert headers["trailer-lambda-runtime-function-error-type"] == "Function.DeadlineExceeded"
+        failure = json.loads(base64.b64decode(headers["trailer-lambda-runtime-function-error-body"], validate=True))
+        assert failure["errorType"] == "Function.DeadlineExceeded" and failure["stackTrace"] == []
+        assert failure["errorMessage"].startswith("sending the answer: ")
+        assert json.loads(api.invoke([1], "r2")[2]) == [2]  # and goes on
+        out, err = api.stop(process)
+    (line,) = [line for line in metric_lines(out) if line["RequestId"] == "r1"]
+    assert line["InvocationsFailed"] == 1
+    assert [one["error"] for one in plain_lines("\n".join(err.splitlines()[:-1])) if one["level"] == "ERROR"] == [
+        failure["errorMessage"]]
+
+
+def test_a_platform_that_hangs_up_in_a_stream_ends_the_runtime():
+    with SlowApi(hangs_up_at=100000) as api:
+        api.goes_on.set()
+        process = api.start(DOUBLEIT, "--results", "none", "--stream")
+        api.send(large_request())
+        out, _ = process.communicate(timeout=START_TIMEOUT_S)
+        assert process.returncode > 0
+        (line,) = metric_lines(out)
+        assert line["InvocationsFailed"] == 1
+        api.violations.clear()
 
 
 # --- EventBridge, tasks, hooks ----------------------------------------------------------------------------------------

@@ -133,6 +133,91 @@ TEST(large_compressed_and_chunked_answers_are_read)
     stop_peer(&peer);
 }
 
+/* 300,000 bytes in pieces, or fails after `left` of them. */
+struct pieces {
+    size_t left;
+    bool fails;
+    bool told_failure;
+};
+
+static enum status next_piece(void *context, struct str *ret_piece, struct error *err)
+{
+    static char zeros[10000];
+    struct pieces *pieces = context;
+    if (pieces->left == 0 && pieces->fails) return fail(err, STATUS_ABORTED, "no more of it");
+    *ret_piece = (struct str){zeros, pieces->left ? sizeof zeros : 0};
+    memset(zeros, '0', sizeof zeros);
+    if (pieces->left > 0) pieces->left--;
+    return STATUS_OK;
+}
+
+static void trail(void *context, const struct error *failure, struct buffer *out)
+{
+    struct pieces *pieces = context;
+    pieces->told_failure = failure != NULL;
+    buffer_add(out, STR("X-Behind: it\r\n"));
+}
+
+TEST(bodies_come_from_a_source)
+{
+    struct peer peer;
+    struct error err;
+    struct client_response response;
+    start_peer(&peer);
+    struct client *client = new_client(peer.port, 0);
+    for (int i = 0; i < 6; i++) {
+        struct pieces pieces = {.left = i < 2 ? 30 : (size_t)i - 2, .fails = i % 2};
+        const struct client_source source = {next_piece, i < 4 ? trail : NULL, &pieces};
+        struct client_request request = {.method = "POST", .path = "/echo", .source = &source};
+        size_t size = pieces.left * 10000;
+        EXPECT_STATUS(client_request(client, &request, &response, &err), STATUS_OK, err);
+        EXPECT_INT(response.body.size, size);
+        EXPECT_INT(pieces.left, 0);
+        EXPECT(pieces.told_failure == (i < 4 && pieces.fails));
+        EXPECT(client->descriptor < 0);
+    }
+    client_free(client);
+    stop_peer(&peer);
+}
+
+TEST(answers_are_read_in_pieces)
+{
+    static const char *const paths[] = {"/large", "/stream", "/close", "/large"};
+    static const size_t sizes[] = {300000, 3, 0, 300000};
+    struct peer peer;
+    struct error err;
+    struct client_response response;
+    struct str piece;
+    start_peer(&peer);
+    struct client *client = new_client(peer.port, 2 * RECEIVE_SIZE); /* less than the whole */
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        size_t size = 0;
+        EXPECT_STATUS(
+            client_begin(client, &(struct client_request){.path = paths[i]}, &response, &err),
+            STATUS_OK, err);
+        EXPECT_INT(response.body.size, 0);
+        EXPECT(response.status / 100 == 2);
+        do {
+            EXPECT_STATUS(client_read(client, &piece, &err), STATUS_OK, err);
+            EXPECT(piece.size <= 2 * RECEIVE_SIZE);
+            size += piece.size;
+        } while (piece.size > 0);
+        EXPECT_INT(size, sizes[i]);
+        EXPECT_STATUS(client_read(client, &piece, &err), STATUS_OK, err);
+        EXPECT_INT(piece.size, 0);
+    }
+    /* One that is left in the middle is not mistaken for the next one's answer. */
+    EXPECT_STATUS(client_begin(client, &(struct client_request){.path = "/large"}, &response, &err),
+                  STATUS_OK, err);
+    EXPECT_STATUS(client_read(client, &piece, &err), STATUS_OK, err);
+    EXPECT_STATUS(
+        client_request(client, &(struct client_request){.path = "/stream"}, &response, &err),
+        STATUS_OK, err);
+    EXPECT_STR(response.body, STR("abc"));
+    client_free(client);
+    stop_peer(&peer);
+}
+
 TEST(a_closed_connection_is_opened_anew)
 {
     struct peer peer;
@@ -171,6 +256,18 @@ static void *run_canned(void *context)
     return NULL;
 }
 
+static enum status read_pieces(struct client *client, struct buffer *out, struct error *err)
+{
+    struct client_response response;
+    struct str piece;
+    TRY(client_begin(client, &(struct client_request){.path = "/"}, &response, err));
+    do {
+        TRY(client_read(client, &piece, err));
+        buffer_add(out, piece);
+    } while (piece.size > 0);
+    return STATUS_OK;
+}
+
 static void expect_canned(const char *canned, enum status status, struct str body)
 {
     struct peer peer = {.canned = canned};
@@ -184,6 +281,12 @@ static void expect_canned(const char *canned, enum status status, struct str bod
     EXPECT_STATUS(client_request(client, &(struct client_request){.path = "/"}, &response, &err),
                   status, err);
     if (status == STATUS_OK) EXPECT_STR(response.body, body);
+    struct buffer whole;
+    buffer_init(&whole, 1000);
+    /* What is no HTTP is none in pieces either; what is encoded is not decoded then. */
+    if (status != STATUS_DATA_LOSS) EXPECT_STATUS(read_pieces(client, &whole, &err), status, err);
+    if (status == STATUS_OK) EXPECT_STR(buffer_view(&whole), body);
+    buffer_clear(&whole);
     atomic_store(&peer.ending, true);
     (void)pthread_join(peer.thread, NULL);
     (void)close(peer.listener);
