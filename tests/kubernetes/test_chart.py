@@ -53,6 +53,34 @@ def test_manifests_are_as_they_are_owed(values):
     assert checks.problems(render(values)) == []
 
 
+def serve(text):
+    """What an API server says of it: its own code, apiserver/main.go."""
+    return subprocess.run([tool("apiserver")], input=text, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_an_api_server_takes_them(values):
+    run = serve(rendered(values))
+    own = [one for one in render(values) if "coreos" not in one["apiVersion"] and "keda" not in one["apiVersion"]]
+    assert run.returncode == 0 and f"{len(own)} objects, 0 faults" in run.stdout, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("wrong,right,said", [
+    ("maxSurge: 1", "maxSurge: 0", "maxSurge"), ("minReplicas: 2", "minReplicas: 50", "maxReplicas"),
+    ("component: server\n  minReadySeconds", "component: sever\n  minReadySeconds", "does not match template"),
+    ("minReadySeconds: 5", "minReadySeconds: 600", "progressDeadlineSeconds"), ("port: http", "port: HTTP!", "port"),
+    ("containerPort: 8080", "containerPort: 80800", "containerPort"), ("capabilities: {drop: [ALL]}", "capabilities: {}", "unrestricted capabilities"),
+    ("allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", "allowPrivilegeEscalation"),
+    ("mountPath: /tmp", "mountPath: /etc/slipway", "must be unique")])
+def test_an_api_server_refuses_what_is_wrong(wrong, right, said):
+    text = rendered("hpa.yaml")
+    index = text.index("kind: Deployment") if wrong not in ("minReplicas: 2", "port: http") else 0
+    assert wrong in text[index:], wrong
+    run = serve(text[:index] + text[index:].replace(wrong, right, 1))
+    assert run.returncode == 1 and said in run.stdout, run.stdout + run.stderr
+    assert serve("").returncode != 0  # nothing is no pass
+
+
 def test_components_of_each_mode():
     def names(*values):
         return {name for name, *_ in pods(render(*values))}

@@ -40,10 +40,11 @@ def test_what_is_known_was_measured():
 
 def test_figures_of_the_arithmetic_have_a_source():
     """A number of several digits is known, decided, computed before, a constant of nature, or the goal."""
-    own = {"1000000", "1000000000", "1000000000000", "86400", "3600", "730", "1024", "16384", "3136", "3.1"}
+    own = {"1000", "1000000", "1000000000", "1000000000000", "86400", "3600", "730", "1024", "16384", "3136", "3.1"}
     given = {figure for figure, _ in known()} | own
     decided = set(re.findall(r"\d+\.\d+|\d+", SCALING.split("## What is decided")[1].split("## Requests")[0]))
-    prices = set(re.findall(r"\d+\.\d+", SCALING.split("In units first;")[1].split("```")[0]))
+    costs = SCALING.split("## What it costs")[1].split("## In which order")[0]
+    prices = set(re.findall(r"\d+\.\d+", re.sub(r"```calc.*?```", "", costs, flags=re.S)))
     for line in LINES:
         left, said = re.split(r"\s{2,}", line.strip())[0].split(" = ")
         strange = [one for one in re.findall(r"\d+\.\d+|\d{4,}", left)
