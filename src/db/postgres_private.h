@@ -15,8 +15,9 @@ enum {
     POSTGRES_RETRY_MS_MAX = 5000,
     POSTGRES_CONNECT_TIMEOUT_S = 10,
     POSTGRES_STATEMENT_TIMEOUT_MS = 60 * 1000,
-    /* A process that hangs inside a transaction loses its connection, and so its locks. */
-    POSTGRES_IDLE_TRANSACTION_TIMEOUT_MS = 60 * 1000,
+    /* A process that hangs inside a transaction, or is cut off in it, loses its connection, and so
+     * its locks: until then the queues that it was at stand still for all. */
+    POSTGRES_IDLE_TRANSACTION_TIMEOUT_MS = 10 * 1000,
     /* A host that is gone without a word: how long what was sent may stay unacknowledged. */
     POSTGRES_TCP_TIMEOUT_MS = 15 * 1000,
     POSTGRES_CHANNELS_MAX = 8,

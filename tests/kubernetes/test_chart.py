@@ -1,6 +1,7 @@
 """The chart with several files of values: valid for Kubernetes, and as checks.py has it. Each check is tried on what it is to find."""
 import copy
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -79,6 +80,25 @@ def test_an_api_server_refuses_what_is_wrong(wrong, right, said):
     run = serve(text[:index] + text[index:].replace(wrong, right, 1))
     assert run.returncode == 1 and said in run.stdout, run.stdout + run.stderr
     assert serve("").returncode != 0  # nothing is no pass
+
+
+def test_notes(tmp_path):
+    """What `helm install` says at the end; each command in it names what is there."""
+    chart = tmp_path / "slipway"
+    shutil.copytree(CHART, chart)
+    notes = (chart / "templates" / "NOTES.txt").read_text()
+    # Helm shows notes with a cluster alone; so they are the content of a ConfigMap here.
+    (chart / "templates" / "_notes.tpl").write_text('{{- define "notes" -}}\n' + notes + "\n{{- end -}}\n")
+    (chart / "templates" / "notes.yaml").write_text('kind: ConfigMap\ndata: {notes: {{ include "notes" . | quote }}}\n')
+    for values in VALUES:
+        run = helm("template", "prod", chart, "--namespace", "models", "--values", ROOT / "tests/kubernetes/values" / values,
+                   "--show-only", "templates/notes.yaml")
+        assert run.returncode == 0, run.stderr
+        text = documents(run.stdout)[0]["data"]["notes"]
+        names = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in render(values)}
+        said = set(re.findall(r"\b(?:deployment|statefulset|service)/[a-z-]+", text))
+        assert len(said) == 2 and said <= names, (said, names)
+        assert "<no value>" not in text and "-n models" in text
 
 
 def test_components_of_each_mode():

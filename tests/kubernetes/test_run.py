@@ -3,8 +3,10 @@ PostgreSQL and Prometheus. Only paths are others here, and the port."""
 import hashlib
 import http.server
 import json
+import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -65,6 +67,37 @@ def test_a_single_server(tmp_path):
         assert server.get("/metrics").status == 200
         assert json.loads(server.log().splitlines()[0])  # log.format json
         assert (tmp_path / "server-data" / "slipway.db").exists()
+
+
+def test_a_single_server_as_a_pod_has_it(tmp_path):
+    """User 65532 without a capability, everything read-only but the volumes, of which a fresh one belongs to root and the group."""
+    if os.geteuid() != 0:
+        pytest.skip("only root makes such a place")
+    for directory in [tmp_path, *tmp_path.parents]:
+        if not directory.stat().st_mode & 1:
+            directory.chmod(directory.stat().st_mode | 0o711)
+    server = Container(render("default.yaml", "drain.delaySeconds=0"), "server", tmp_path)
+    volumes = [tmp_path / "server-data", pathlib.Path(server.directory.name)]
+    for volume in volumes:
+        os.chown(volume, 0, 65532)
+        volume.chmod(0o2775)
+    place = "mount --make-rprivate / && for volume; do mount --bind $volume $volume || exit; done && mount -o remount,ro,bind /"
+    drop = "setpriv --reuid=65532 --regid=65532 --groups=65532 --inh-caps=-all --bounding-set=-all --no-new-privs"
+    server.arguments = ["unshare", "--mount", "sh", "-c",
+                        f'set -- {" ".join(map(str, volumes))}; {place} && exec {drop} "$0" {shlex.join(server.arguments[1:])}', BINARY]
+    server.environment["HOME"] = "/"
+    with server:
+        server.check_probes()
+        body = {"inputs": [{"name": "x", "datatype": "INT64", "shape": [5], "data": [1, 2, 3, 4, 5]}]}
+        server.wait_until(lambda: server.get("/v2/jobs").status == 200, "the data store")
+        assert server.post("/v2/models/doubleit_onnx/infer", body).status == 200
+        job = server.post("/v2/models/doubleit_onnx/jobs", body).json()["id"]
+        assert server.get(f"/v2/jobs/{job}?wait=30").json()["state"] == "succeeded"
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        assert "Uid:\t65532" in status and re.search(r"CapBnd:\t0+\n", status) and "NoNewPrivs:\t1" in status
+        with pytest.raises(OSError):  # it is read-only, for root as well
+            pathlib.Path(f"/proc/{server.process.pid}/root{ROOT}/written").touch()
+    assert (volumes[0] / "slipway.db").stat().st_uid == 65532
 
 
 def test_a_server_and_a_worker(tmp_path, postgres):
