@@ -151,6 +151,31 @@ def test_the_package_is_whole(tmp_path):
     assert of_kind(documents(run.stdout), "PrometheusRule")
 
 
+def test_keda_has_an_address_of_its_own_if_it_needs_one():
+    def source(values):
+        (one,) = of_kind(render(values), "TriggerAuthentication")
+        return {part["parameter"]: (part["name"], part["key"]) for part in one["spec"]["secretTargetRef"]}
+
+    assert source("keda_postgresql.yaml") == {"connection": ("slipway-database", "address")}
+    assert source("everything.yaml") == {"connection": ("keda", "address")}
+
+
+def test_the_image_overrules_nothing():
+    """A variable beats the file: what the image sets, the chart sets to the same, and lets nobody set otherwise."""
+    dockerfile = ROOT / "deploy" / "docker" / "Dockerfile"
+    if not dockerfile.exists():
+        pytest.skip("there is no deploy/docker")
+    variables = dict(re.findall(r"\b(SLIPWAY_[A-Z_]+)=(\S+)", "\n".join(re.findall(r"^ENV (.*)", dockerfile.read_text(), re.M))))
+    refused = yaml.safe_load((CHART / "values.schema.json").read_text())["properties"]["config"]["propertyNames"]["not"]["enum"]
+    names = {"SLIPWAY_" + name.upper().replace(".", "_"): name for name in checks.table()[2]}
+    for values in ("default.yaml", "scaled.yaml"):
+        for *_, container in servers(render(values)):
+            given = settings(render(values), container)
+            for variable, value in variables.items():
+                assert names[variable] in refused, variable
+                assert str(given.get(names[variable], value)) == value, variable
+
+
 # ---- values that are refused
 
 @pytest.mark.parametrize("value,word", [

@@ -181,8 +181,11 @@ def keda_query():
 
 
 def test_the_query_of_keda_counts_what_waits(tmp_path, postgres):
+    def ask(sql, url=postgres.url):
+        return subprocess.run(["psql", "-At", "--dbname", url, "-c", sql], capture_output=True, text=True, timeout=30)
+
     def depth():
-        run = subprocess.run(["psql", "-At", "--dbname", postgres.url, "-c", keda_query()], capture_output=True, text=True, timeout=30)
+        run = ask(keda_query(), postgres.url.replace("user=slipway", "user=keda"))
         assert run.returncode == 0, run.stderr
         return int(run.stdout)
 
@@ -190,6 +193,11 @@ def test_the_query_of_keda_counts_what_waits(tmp_path, postgres):
     secrets = {"slipway-database": {"address": postgres.url}}
     with Container(found, "server", tmp_path, secrets) as server:
         server.wait_until(lambda: server.get("/v2/jobs").status == 200, "the database")
+        page = (ROOT / "docs" / "kubernetes.md").read_text()
+        for sql in re.findall(r"^    ((?:CREATE ROLE|GRANT) .*;)$", page, re.M):
+            run = ask(sql)
+            assert run.returncode == 0, run.stderr
+        assert ask("SELECT count(*) FROM message", postgres.url.replace("user=slipway", "user=keda")).returncode != 0
         client, before = SqsClient(server.port), depth()
         for name in ("waiting", "waiting-dead", "ordered.fifo", "ordered-dead.fifo"):
             fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
