@@ -194,6 +194,10 @@ static void check_repository(const char *text, struct report *report)
 {
     const char *path = layout_place_of(text).path;
     struct stat status;
+    if (str_starts_with(str_of(path), STR("s3://"))) {
+        report_add(report, "models", path, VERDICT_INFO, "is fetched when a server starts");
+        return;
+    }
     if (stat(path, &status) != 0) {
         report_add(report, "models", path, VERDICT_FAIL, "%s; check the path", strerror(errno));
         return;

@@ -3,6 +3,7 @@
 #include "cli/check.h"
 #include "cli/function_private.h"
 #include "lambda/hook.h"
+#include "serve/layout.h"
 
 /* --- check ------------------------------------------------------------------------------------ */
 
@@ -10,7 +11,7 @@ static enum status check_path(struct function *function, const char *path, struc
                               struct error *err)
 {
     const struct check_options options = {
-        .path = path,
+        .path = layout_place_of(path).path,
         .engines = function->app->engines,
         .engine_threads = (uint32_t)function->config.engine_threads,
         .cases = function->config.check_cases,

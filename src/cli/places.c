@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "cli/manifest.h"
 #include "serve/file.h"
+#include "serve/layout.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -40,9 +41,10 @@ struct place {
     const char *url; /* the whole */
 };
 
-static bool is_remote(const char *path)
+/* Also of NAME=URL. */
+static bool is_remote(const char *text)
 {
-    return str_starts_with(str_of(path), STR(SCHEME));
+    return str_starts_with(str_of(layout_place_of(text).path), STR(SCHEME));
 }
 
 static bool list_is_remote(const struct config_list *list)
@@ -336,15 +338,19 @@ static enum status fetch_place(struct places *places, const struct place *place,
     return status;
 }
 
-static enum status resolve(struct places *places, const char *url, struct arena *arena,
+static enum status resolve(struct places *places, const char *text, struct arena *arena,
                            const char **ret_path, struct error *err)
 {
+    struct str name = layout_place_of(text).name;
+    const char *url = layout_place_of(text).path;
     char *room CLEANUP(mem_freep) = mem_copy_text(url);
     char *path CLEANUP(mem_freep) = NULL;
     struct place place;
     TRY(read_place(url, room, &place, err));
     TRY(fail_while(err, fetch_place(places, &place, &path, err), "fetching model '%.200s'", room));
-    struct str copy = arena_try_copy(arena, (struct str){path, strlen(path) + 1});
+    char *named CLEANUP(mem_freep) =
+        mem_format("%.*s%s%s", STR_ARGS(name), name.size ? "=" : "", path);
+    struct str copy = arena_try_copy(arena, (struct str){named, strlen(named) + 1});
     if (!copy.data) return fail(err, STATUS_EXHAUSTED, "no memory for the paths of models");
     *ret_path = copy.data;
     return STATUS_OK;

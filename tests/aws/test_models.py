@@ -206,6 +206,16 @@ def test_a_list_brings_a_repository(bucket, tmp_path):
     doubles(bucket, tmp_path, place, "--model", "doubleit_onnx")
 
 
+def test_a_place_may_be_given_a_name(bucket, tmp_path):
+    place = bucket.put("d/model.onnx", DOUBLEIT)
+    with RuntimeApi() as api:
+        process = start(api, bucket, tmp_path, f"other={place}")
+        assert json.loads(api.invoke({"model_name": "other", "inputs": [
+            {"name": "x", "datatype": "INT64", "shape": [5], "data": [1] * 5}]})[2])["outputs"][0]["data"] == [2] * 5
+        assert json.loads(api.invoke({"slipway": {"task": "check"}})[2])["ok"] is True
+        api.stop(process)
+
+
 def test_a_server_and_its_other_models(bucket, tmp_path):
     place = bucket.put("far/model.onnx", DOUBLEIT)
     with Server([place, MODELS / "doubleit"], environment=bucket.environment, model_fetch_directory=tmp_path) as server:
