@@ -1,6 +1,8 @@
 /* The machine, looked at with a server's eyes. */
 #include "cli/doctor.h"
 
+#include "aws/calls.h"
+#include "aws/service.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "cli/console.h"
@@ -229,8 +231,35 @@ static void check_models(const struct config *config, struct report *report)
         check_repository(config->positionals.items[i], report);
 }
 
+/* --- AWS -------------------------------------------------------------------------------------- */
+
+static enum status ask_identity(struct aws_service *sts, struct arena *arena,
+                                struct aws_identity *ret_identity, struct error *err)
+{
+    TRY(aws_service_open("sts", NULL, sts, err));
+    return aws_caller_identity(sts->client, arena, ret_identity, err);
+}
+
+static void check_aws(struct report *report)
+{
+    struct aws_service sts = {0};
+    struct aws_identity identity;
+    struct arena arena;
+    struct error err;
+    arena_init(&arena, SMALL_TEXT_MAX);
+    if (ask_identity(&sts, &arena, &identity, &err) == STATUS_OK)
+        report_add(report, "aws", "identity", VERDICT_PASS, "%.*s, account %.*s, region %s",
+                   STR_ARGS(identity.arn), STR_ARGS(identity.account),
+                   aws_client_region(sts.client));
+    else
+        report_add(report, "aws", "identity", VERDICT_FAIL, "%s", err.message);
+    aws_service_close(&sts);
+    arena_clear(&arena);
+}
+
 void doctor_run(const struct config *config, struct report *report)
 {
+    if (config->doctor_aws) check_aws(report); /* curl starts before engines do */
     check_engines(config, report);
     check_processors(config, report);
     check_memory(config, report);

@@ -148,7 +148,8 @@ static enum status prepare_web(const struct function *function, struct error *er
     bool hook = name && str_starts_with(str_of(name), STR("CodeDeployHook_"));
     bool dynamodb = *function->config.data_results_url ||
                     str_starts_with(str_of(function->config.data_url), STR("dynamodb:"));
-    if (!hook && !dynamodb && !*function->config.lambda_hook_target) return STATUS_OK;
+    bool told = function->config.lambda_task_tokens || *function->config.lambda_notify_topic;
+    if (!hook && !dynamodb && !told && !*function->config.lambda_hook_target) return STATUS_OK;
     return client_web_start(err);
 }
 

@@ -5,6 +5,7 @@
  *   function_infer.c   records of queues, direct requests, EventBridge
  *   function_http.c    HTTP requests, by the server's own routes
  *   function_task.c    tasks, CodeDeploy's hook
+ *   function_token.c   what AWS is told of them
  */
 #ifndef CLI_FUNCTION_PRIVATE_H
 #define CLI_FUNCTION_PRIVATE_H
@@ -94,6 +95,16 @@ enum status function_answer_http(struct function *function, enum lambda_shape sh
 /* function_task.c: `event` has a member `slipway`. */
 enum status function_answer_task(struct function *function, struct str event,
                                  struct error *err) FALLIBLE;
+enum status function_run_task(struct function *function, struct str task,
+                              struct error *err) FALLIBLE;
+
+/* function_token.c: a task that a workflow waits for, which is told what became of it. */
+enum status function_answer_with_token(struct function *function, struct str task, struct str token,
+                                       struct error *err) FALLIBLE;
+
+/* Sends the notice of a failed check, if somebody wants it. */
+void function_notify(struct function *function, const char *what);
+
 enum status function_answer_hook(struct function *function, struct error *err) FALLIBLE;
 
 #endif

@@ -59,6 +59,7 @@ static enum status answer_check(struct function *function, struct error *err)
         return fail(err, STATUS_FAILED_PRECONDITION,
                     "there are no models here to check: this function is a hook of CodeDeploy");
     TRY(check(function, &ok, &function->line, err));
+    if (!ok) function_notify(function, "The models did not pass their check");
     json_writer_init(&writer, &function->answer);
     json_begin_object(&writer);
     json_put_bool(&writer, STR("ok"), ok);
@@ -80,17 +81,25 @@ static enum status answer_ping(struct function *function)
     return STATUS_OK;
 }
 
+enum status function_run_task(struct function *function, struct str task, struct error *err)
+{
+    if (str_equal(task, STR("check"))) return answer_check(function, err);
+    if (str_equal(task, STR("ping"))) return answer_ping(function);
+    function->error_type = "Function.UnknownEvent";
+    return fail(err, STATUS_INVALID_ARGUMENT,
+                "the task '%.*s' is unknown: there are check and ping",
+                (int)MIN(task.size, (size_t)64), task.data);
+}
+
 enum status function_answer_task(struct function *function, struct str event, struct error *err)
 {
     struct arena *arena = &function->event_arena;
     struct str order = lambda_event_member(event, STR("slipway"), arena);
     struct str task = lambda_event_text(order, STR("task"), arena);
-    if (str_equal(task.data ? task : STR_EMPTY, STR("check"))) return answer_check(function, err);
-    if (str_equal(task.data ? task : STR_EMPTY, STR("ping"))) return answer_ping(function);
-    function->error_type = "Function.UnknownEvent";
-    return fail(err, STATUS_INVALID_ARGUMENT,
-                "the task '%.*s' is unknown: there are check and ping",
-                (int)MIN(task.size, (size_t)64), task.data ? task.data : "");
+    struct str token = lambda_event_text(order, STR("token"), arena);
+    if (!task.data) task = STR_EMPTY;
+    if (token.data) return function_answer_with_token(function, task, token, err);
+    return function_run_task(function, task, err);
 }
 
 /* --- CodeDeploy ------------------------------------------------------------------------------- */
@@ -124,6 +133,7 @@ static enum status answer_hook(struct function *function, struct lambda_hook *ho
     if (check_target(function, &ok, &failure) != STATUS_OK)
         log_error("the new version could not be checked", LOG_TEXT("error", failure.message));
     hook->succeeded = ok;
+    if (!ok) function_notify(function, "A new version did not pass its check");
     TRY(lambda_hook_report(hook, &function->arena, err));
     json_writer_init(&writer, &function->answer);
     json_begin_object(&writer);

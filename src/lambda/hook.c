@@ -1,31 +1,11 @@
 /* Two calls of AWS. */
 #include "lambda/hook.h"
 
-#include "aws/client.h"
+#include "aws/service.h"
 #include "base/json.h"
 #include "base/mem.h"
 
 enum { NAME_MAX_SIZE = 256, REQUEST_SIZE_MAX = 4096 };
-
-struct connection {
-    struct aws_credentials *credentials;
-    struct aws_client *client;
-};
-
-static enum status connect_to(struct connection *connection, const char *service, struct error *err)
-{
-    TRY(client_web_start(err));
-    TRY(aws_credentials_new(&(struct aws_credentials_options){0}, &connection->credentials, err));
-    const struct aws_client_options options = {.service = service,
-                                               .credentials = connection->credentials};
-    return aws_client_new(&options, &connection->client, err);
-}
-
-static void disconnect(struct connection *connection)
-{
-    aws_client_free(connection->client);
-    aws_credentials_free(connection->credentials);
-}
 
 /* "arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]" or "NAME[:QUALIFIER]". An ARN in a path
  * would bring its colons along. */
@@ -46,7 +26,7 @@ static enum status split_name(const char *function, struct str *ret_name, struct
     return STATUS_OK;
 }
 
-static enum status invoke(struct connection *connection, const char *function, struct str request,
+static enum status invoke(struct aws_client *client, const char *function, struct str request,
                           uint64_t timeout_ns, struct arena *arena, struct aws_reply *reply,
                           struct error *err)
 {
@@ -68,18 +48,17 @@ static enum status invoke(struct connection *connection, const char *function, s
                                      .body = request,
                                      .timeout_ns = timeout_ns,
                                      .attempt_timeout_ns = timeout_ns};
-    return aws_client_call(connection->client, &call, arena, reply, err);
+    return aws_client_call(client, &call, arena, reply, err);
 }
 
 enum status lambda_hook_invoke(const char *function, struct str request, uint64_t timeout_ns,
                                struct arena *arena, struct str *ret_answer, struct error *err)
 {
-    struct connection connection = {0};
+    struct aws_service lambda;
     struct aws_reply reply;
-    enum status status = connect_to(&connection, "lambda", err);
-    if (status == STATUS_OK)
-        status = invoke(&connection, function, request, timeout_ns, arena, &reply, err);
-    disconnect(&connection);
+    TRY(aws_service_open("lambda", NULL, &lambda, err));
+    enum status status = invoke(lambda.client, function, request, timeout_ns, arena, &reply, err);
+    aws_service_close(&lambda);
     TRY(fail_while(err, status, "invoking '%s'", function));
     if (aws_reply_field(&reply, "X-Amz-Function-Error").data)
         return fail(err, STATUS_FAILED_PRECONDITION, "'%s' failed: %.*s", function,
@@ -102,7 +81,7 @@ static void write_report(const struct lambda_hook *hook, struct buffer *out)
 enum status lambda_hook_report(const struct lambda_hook *hook, struct arena *arena,
                                struct error *err)
 {
-    struct connection connection = {0};
+    struct aws_service codedeploy;
     struct buffer body CLEANUP(buffer_clear);
     struct aws_reply reply;
     buffer_init(&body, REQUEST_SIZE_MAX);
@@ -111,9 +90,8 @@ enum status lambda_hook_report(const struct lambda_hook *hook, struct arena *are
         .target = "CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus",
         .version = "1.1",
         .body = buffer_view(&body)};
-    enum status status = connect_to(&connection, "codedeploy", err);
-    if (status == STATUS_OK)
-        status = aws_json_call(connection.client, &request, arena, &reply, err);
-    disconnect(&connection);
+    TRY(aws_service_open("codedeploy", NULL, &codedeploy, err));
+    enum status status = aws_json_call(codedeploy.client, &request, arena, &reply, err);
+    aws_service_close(&codedeploy);
     return fail_while(err, status, "telling CodeDeploy how the hook went");
 }
