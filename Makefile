@@ -44,6 +44,13 @@ test: setup-test build ## every test, on the release build
 package: build ## Debian packages and an archive of the release build, in build/packages
 	@tools/package build/packages
 
+TARGET ?= onnx
+BASE ?=
+.PHONY: image
+image: ## TARGET=onnx (torch, full, lambda): a container image, in build/images/TARGET
+	@command -v buildah >/dev/null || tools/setup test
+	@tools/image $(if $(BASE),--base $(BASE)) $(TARGET)
+
 .PHONY: release
 release: setup-test ## VERSION=1.2.3: all that a release does, short of publishing it
 	@tools/release "$(VERSION)"

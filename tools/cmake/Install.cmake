@@ -2,17 +2,21 @@
 # the program itself, from the tables of commands and settings. Included once the target slipway exists.
 
 find_package(Git QUIET)
-set(SLIPWAY_COMMIT unknown)
-if(GIT_FOUND)
+set(SLIPWAY_COMMIT "" CACHE STRING "the commit that `slipway version` tells; empty: as git says")
+set(told_commit "${SLIPWAY_COMMIT}")
+if(NOT told_commit)
+    set(told_commit unknown)
+endif()
+if(GIT_FOUND AND NOT SLIPWAY_COMMIT)
     execute_process(COMMAND "${GIT_EXECUTABLE}" rev-parse --short=12 HEAD WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}"
                     OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
     if(commit)
-        set(SLIPWAY_COMMIT "${commit}")
+        set(told_commit "${commit}")
     endif()
 endif()
 # As of the last configure: a commit alone must not rebuild anything.
 set_source_files_properties(src/cli/cmd_version.c PROPERTIES
-                            COMPILE_DEFINITIONS "SLIPWAY_COMMIT=\"${SLIPWAY_COMMIT}\"")
+                            COMPILE_DEFINITIONS "SLIPWAY_COMMIT=\"${told_commit}\"")
 
 set(pages "${CMAKE_BINARY_DIR}/generated/pages")
 set(page_files "")
