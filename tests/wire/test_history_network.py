@@ -164,6 +164,13 @@ def reaches(node, port):
         return False
 
 
+def wait_to_reach(node, port, what):
+    """The kernel tells a bridge of a link that is up within a second or so."""
+    end = time.monotonic() + 20
+    while not reaches(node, port):
+        assert time.monotonic() < end, what
+
+
 @pytest.mark.parametrize("how", CUTS)
 def test_a_cut_is_one(how):
     """Who is cut off is not reached, or does not reach the database; and is again when that is mended."""
@@ -176,11 +183,9 @@ def test_a_cut_is_one(how):
             port = listener.getsockname()[1]
             if how in ("database", "answers"):
                 network.database = visitor  # the part of the database is played from here
-            assert reaches(node, port)
+            wait_to_reach(node, port, "there is no network")
             node.cut(how)
             assert not reaches(node, port)
             node.mend()
-            end = time.monotonic() + 20
-            while not reaches(node, port):
-                assert time.monotonic() < end, "the cut is not mended"
+            wait_to_reach(node, port, "the cut is not mended")
             listener.close()
