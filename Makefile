@@ -81,6 +81,14 @@ fuzz-smoke: setup-test ## each fuzz target for SECONDS (5)
 	cmake --build --preset fuzz -j $(JOBS) --target fuzz_targets
 	tests/fuzz/smoke build/fuzz $(SECONDS)
 
+MINUTES ?= 30
+PRESET ?= release
+.PHONY: soak
+soak: setup-test ## tests under faults for MINUTES (30) with new seeds each time; PRESET=debug: under sanitizers
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) -j $(JOBS)
+	tests/soak $(PRESET) $(MINUTES)
+
 .PHONY: lint
 lint: setup-test ## format, clang-tidy, include rules, house rules
 	cmake --preset release
@@ -98,6 +106,11 @@ bench: ## the benchmarks; results in docs/performance.md
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS)
 	bench/run
+
+.PHONY: bench-compare
+bench-compare: build ## BASE=COMMIT: instructions and rates beside that commit's, both built and run here
+	@tools/setup bench
+	bench/compare "$(BASE)"
 
 INSTRUCTIONS_MAX ?= 4500
 .PHONY: instructions

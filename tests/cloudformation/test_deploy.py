@@ -152,6 +152,77 @@ def test_without_sam(deploy):
     assert status != 0 and "install aws-sam-cli" in said
 
 
+# ---- --try: the live function checks its models, else what was there before comes back
+
+OLDER = IMAGE[:-2] + "cd"
+AWS = """#!{python}
+import json, os, sys
+service, operation = sys.argv[1:3]
+with open(os.environ["SAM_CALLS"], "a") as calls:
+    calls.write(json.dumps(["aws", *sys.argv[1:]]) + "\\n")
+if operation == "describe-stacks":
+    if os.environ["STACK"].startswith("{{"): print(os.environ["STACK"])
+    else: sys.exit(os.environ["STACK"])
+else:
+    assert operation == "invoke"
+    open(sys.argv[-3], "w").write(os.environ["ANSWER"])
+    if os.environ["ANSWER"] == "denied": sys.exit("AccessDeniedException")
+    print(os.environ.get("INVOKED", '{{"StatusCode": 200}}'))
+"""
+
+
+@pytest.fixture
+def deploy_and_try(deploy, tmp_path):
+    fake = tmp_path / "bin" / "aws"
+    fake.write_text(AWS.format(python=sys.executable))
+    fake.chmod(0o755)
+    stack = json.dumps({"Stacks": [{"Parameters": [{"ParameterKey": "Env", "ParameterValue": "dev"},
+                                                   {"ParameterKey": "ImageUri", "ParameterValue": OLDER}]}]})
+    return lambda **environment: deploy("dev", "--image", IMAGE, "--try", **{"STACK": stack, "ANSWER": '{"ok":true}', **environment})
+
+
+def images(calls):
+    return [parameters(call)["ImageUri"] for call in calls if call[0] == "deploy"]
+
+
+def test_what_checks_its_models_stays(deploy_and_try):
+    status, said, calls = deploy_and_try()
+    assert status == 0 and "checked its models" in said, said
+    assert images(calls) == [IMAGE]
+    invoke = calls[-1]
+    assert option(invoke, "--function-name") == "slipway-dev:live"
+    assert json.loads(option(invoke, "--payload")) == {"slipway": {"task": "check"}}
+
+
+@pytest.mark.parametrize("trouble", [{"ANSWER": '{"ok":false,"report":{"failures":1}}'}, {"ANSWER": "denied"}, {"ANSWER": "[]"}, {"ANSWER": ""},
+                                     {"INVOKED": '{"StatusCode": 200, "FunctionError": "Unhandled"}'}])
+def test_what_does_not_is_taken_back(deploy_and_try, trouble):
+    status, said, calls = deploy_and_try(**trouble)
+    assert status == 1 and "is not fit" in said and f"went back to {OLDER}" in said, said
+    assert images(calls) == [IMAGE, OLDER] and "Traceback" not in said
+
+
+def test_a_first_deployment_has_nothing_to_go_back_to(deploy_and_try):
+    status, said, calls = deploy_and_try(STACK="Stack with id slipway-dev does not exist", ANSWER="{}")
+    assert status == 1 and "no other image" in said and images(calls) == [IMAGE]
+
+
+def test_the_same_image_again_is_not_gone_back_to(deploy_and_try):
+    stack = {"Stacks": [{"Parameters": [{"ParameterKey": "ImageUri", "ParameterValue": IMAGE}]}]}
+    status, said, calls = deploy_and_try(STACK=json.dumps(stack), ANSWER="{}")
+    assert status == 1 and "no other image" in said and images(calls) == [IMAGE]
+
+
+def test_without_a_way_back_nothing_is_deployed(deploy_and_try):
+    status, said, calls = deploy_and_try(STACK="AccessDenied")
+    assert status != 0 and "no way back: AccessDenied" in said and images(calls) == []
+
+
+def test_what_sam_did_not_deploy_is_not_tried(deploy_and_try):
+    status, _, calls = deploy_and_try(SAM_DEPLOY="1")
+    assert status == 1 and images(calls) == [IMAGE] and not [call for call in calls if "invoke" in call]
+
+
 # ---- samconfig.toml
 
 
