@@ -159,10 +159,13 @@ static size_t count_sent(const struct queue_send *send)
     return count;
 }
 
-static size_t count_receipts(const struct queue_receipts *receipts)
+static size_t count_receipts(const struct queue_receipts *receipts, bool buried)
 {
     size_t count = 0;
-    for (size_t i = 0; i < receipts->count; i++) count += receipts->receipts[i].status == STATUS_OK;
+    for (size_t i = 0; i < receipts->count; i++) {
+        const struct queue_receipt *one = &receipts->receipts[i];
+        count += one->status == STATUS_OK && one->buried == buried;
+    }
     return count;
 }
 
@@ -182,10 +185,11 @@ static void count_call(const struct queue_call *call)
     if (operation == QUEUE_SEND)
         tally_add(tally, call->queue, QUEUE_COUNT_SENT, count_sent(&call->send));
     if (operation == QUEUE_LEASE) count_lease(tally, call);
-    if (operation == QUEUE_ACK || operation == QUEUE_CANCEL)
-        tally_add(tally, call->queue, QUEUE_COUNT_DELETED, count_receipts(&call->receipts));
+    if (operation == QUEUE_ACK || operation == QUEUE_CANCEL || operation == QUEUE_BURY)
+        tally_add(tally, call->queue, QUEUE_COUNT_DELETED, count_receipts(&call->receipts, false));
     if (operation == QUEUE_BURY)
-        tally_add(tally, call->queue, QUEUE_COUNT_DEAD_LETTERED, count_receipts(&call->receipts));
+        tally_add(tally, call->queue, QUEUE_COUNT_DEAD_LETTERED,
+                  count_receipts(&call->receipts, true));
     if (operation == QUEUE_CREATE) tally_add(tally, call->queue, QUEUE_COUNT_SENT, 0);
 }
 

@@ -180,6 +180,7 @@ struct queue_receipt {
     /* ack with this set: the whole call fails with FAILED_PRECONDITION, writing nothing (nor what
      * is chained), if the message is not in flight by this very receipt. For effectively once. */
     bool must_hold;
+    bool buried; /* out, BURY: it is in the dead-letter queue now; else it was deleted */
 };
 
 struct queue_receipts {
@@ -248,8 +249,9 @@ enum queue_operation {
     QUEUE_ACK,    /* receipts: deleted */
     QUEUE_NACK, /* receipts: back after visibility_ms, the receive not counted against the message:
                    work that was never begun */
-    QUEUE_BURY, /* receipts: to the dead-letter queue at once; INVALID without one -> stays until
-                   receives are used up. For poison that no retry can heal */
+    QUEUE_BURY, /* receipts: to the dead-letter queue at once, deleted if the queue has none at this
+                   moment; FAILED_PRECONDITION, and it stays, if that was deleted. For poison that
+                   no retry can heal */
     QUEUE_CANCEL, /* ids: deletes messages that are not in flight; NOT_FOUND else */
     QUEUE_DEPTH,
     QUEUE_PURGE, /* ABORTED within 60 s of the last */

@@ -128,6 +128,7 @@ static const char not_available[] =
 static const char too_long[] =
     "Value for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the "
     "message is beyond the limit [43200 seconds].";
+static const char no_dead_letter[] = "the dead-letter queue was deleted";
 
 static enum status no_memory(struct error *err)
 {
@@ -282,16 +283,17 @@ static enum status plan(struct receipting *receipting, struct queue_receipt *one
                         const struct message_row *row, struct error *err)
 {
     struct operation *operation = receipting->operation;
-    bool moved = false;
-    if (operation->call->operation == QUEUE_ACK) {
+    enum queue_operation asked = operation->call->operation;
+    if (asked == QUEUE_BURY && !*operation->entry->settings.dead_letter) asked = QUEUE_ACK;
+    if (asked == QUEUE_ACK) {
         receipting->delete_sequences[receipting->delete_count++] = row->sequence;
-    } else if (operation->call->operation == QUEUE_EXTEND) {
+    } else if (asked == QUEUE_EXTEND) {
         extend(receipting, one, row);
-    } else if (operation->call->operation == QUEUE_NACK) {
+    } else if (asked == QUEUE_NACK) {
         hide(receipting, row, one->visibility_ms, row->receive_count - (row->receive_count > 0));
     } else {
-        TRY(postgres_message_bury(operation, operation->entry, row, &moved, err));
-        if (!moved) refuse(one, STATUS_FAILED_PRECONDITION, "the queue has no dead-letter queue");
+        TRY(postgres_message_bury(operation, operation->entry, row, &one->buried, err));
+        if (!one->buried) refuse(one, STATUS_FAILED_PRECONDITION, no_dead_letter);
     }
     return STATUS_OK;
 }

@@ -144,6 +144,7 @@ static const char not_available[] =
 static const char too_long[] =
     "Value for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the "
     "message is beyond the limit [43200 seconds].";
+static const char no_dead_letter[] = "the dead-letter queue was deleted";
 
 /* Sets when the message comes back: ready at once, or hidden. */
 static enum status hide(struct receipting *receipting, const struct message_row *row,
@@ -183,9 +184,11 @@ static enum status extend(struct receipting *receipting, struct queue_receipt *o
 static enum status bury(struct receipting *receipting, struct queue_receipt *one,
                         const struct message_row *row, struct error *err)
 {
-    bool moved;
-    TRY(message_bury(receipting->queues, receipting->session, receipting->entry, row, &moved, err));
-    if (!moved) refuse(one, STATUS_FAILED_PRECONDITION, "the queue has no dead-letter queue");
+    struct queue_entry *entry = receipting->entry;
+    if (!*entry->settings.dead_letter)
+        return message_delete(receipting->queues, receipting->session, entry, row, err);
+    TRY(message_bury(receipting->queues, receipting->session, entry, row, &one->buried, err));
+    if (!one->buried) refuse(one, STATUS_FAILED_PRECONDITION, no_dead_letter);
     return STATUS_OK;
 }
 

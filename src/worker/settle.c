@@ -144,8 +144,9 @@ static enum queue_operation operation_for(const struct work *work)
     case OUTCOME_RETURN: return QUEUE_NACK;
     case OUTCOME_LEAVE: return QUEUE_EXTEND;
     case OUTCOME_FAILED:
-        if (!consumer->has_dead_letter) return QUEUE_ACK;
-        return queue_store_can(consumer->queues, QUEUE_BURY) ? QUEUE_BURY : QUEUE_EXTEND;
+        /* Where to, the store knows best: what we know of the queue may be a moment old. */
+        if (queue_store_can(consumer->queues, QUEUE_BURY)) return QUEUE_BURY;
+        return consumer->has_dead_letter ? QUEUE_EXTEND : QUEUE_ACK;
     case OUTCOME_SUCCEEDED:
     case OUTCOME_EXPIRED:
     case OUTCOME_SKIP:

@@ -502,7 +502,49 @@ TEST(poison_is_buried_at_once)
     EXPECT(by_receipt(QUEUE_BURY, "q.fifo", held[0].receipt, 0) == STATUS_OK);
     EXPECT_TEXT(lease("q.fifo"), "1:b");
     EXPECT_TEXT(lease("dead.fifo"), "1:a");
-    EXPECT(by_receipt(QUEUE_BURY, "dead.fifo", held[0].receipt, 0) == STATUS_FAILED_PRECONDITION);
+    EXPECT(by_receipt(QUEUE_BURY, "dead.fifo", held[0].receipt, 0) == STATUS_OK);
+    EXPECT_TEXT(lease("dead.fifo"), ""); /* it has none itself: deleted */
+    pass(31);
+    EXPECT_TEXT(lease("dead.fifo"), "");
+    end();
+}
+
+/* What counts is the queue as it is at the moment, whatever a worker knows of it. */
+TEST(a_dead_letter_queue_is_had_at_once)
+{
+    BEGIN();
+    EXPECT(create("q") == STATUS_OK);
+    send("q", "a"), send("q", "b");
+    EXPECT_TEXT(lease_for("q", 1, -1, 0), "a");
+    struct queue_receipt one = {.receipt = held[0].receipt};
+    struct queue_call call = {.operation = QUEUE_BURY, .receipts = {&one, 1}};
+    EXPECT_STATUS(run(&call, "q"), STATUS_OK, failure);
+    EXPECT(one.status == STATUS_OK && !one.buried);
+    EXPECT_TEXT(lease("q"), "b");
+    one = (struct queue_receipt){.receipt = held[0].receipt};
+    EXPECT(create("dead") == STATUS_OK);
+    struct queue_call change = {.operation = QUEUE_CONFIGURE};
+    change.description.settings = settings_of("q");
+    (void)snprintf(change.description.settings.dead_letter, QUEUE_NAME_MAX, "dead");
+    change.description.settings.max_receive_count = 5;
+    EXPECT_STATUS(run(&change, "q"), STATUS_OK, failure);
+    EXPECT_STATUS(run(&call, "q"), STATUS_OK, failure);
+    EXPECT(one.status == STATUS_OK && one.buried);
+    EXPECT_TEXT(lease("dead"), "b");
+    end();
+}
+
+TEST(poison_stays_if_its_dead_letter_queue_was_deleted)
+{
+    BEGIN();
+    create_with_dead("q", "dead", 5);
+    send("q", "a");
+    EXPECT_TEXT(lease("q"), "a");
+    struct queue_call call = {.operation = QUEUE_DELETE};
+    EXPECT_STATUS(run(&call, "dead"), STATUS_OK, failure);
+    EXPECT(by_receipt(QUEUE_BURY, "q", held[0].receipt, 0) == STATUS_FAILED_PRECONDITION);
+    pass(31);
+    EXPECT_TEXT(lease("q"), "a");
     end();
 }
 
