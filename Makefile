@@ -100,6 +100,10 @@ docs: build ## docs/options.md, errors.md and metrics.md from the tables
 	build/release/slipway config --errors > docs/errors.md
 	build/release/slipway config --metrics > docs/metrics.md
 
+.PHONY: site
+site: setup-test ## the documentation as a site, in build/site
+	.deps/site/bin/python -m mkdocs build --strict
+
 .PHONY: bench
 bench: ## the benchmarks; results in docs/performance.md
 	@tools/setup build bench
