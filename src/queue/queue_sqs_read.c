@@ -203,9 +203,20 @@ static uint64_t *number_of(struct sqs_queue_state *state, struct str key)
     if (str_equal(key, STR("ApproximateNumberOfMessagesNotVisible")))
         return &state->depth.in_flight;
     if (str_equal(key, STR("ApproximateNumberOfMessagesDelayed"))) return &state->depth.delayed;
-    if (str_equal(key, STR("CreatedTimestamp"))) return &state->created_ms;
-    if (str_equal(key, STR("LastModifiedTimestamp"))) return &state->modified_ms;
     return NULL;
+}
+
+/* Seconds; emulators have them with a fraction. */
+static enum status read_time(struct json_reader *reader, uint64_t *ret_ms, struct error *err)
+{
+    const double seconds_max = 1e12;
+    struct str text;
+    double seconds;
+    TRY(json_read_string(reader, &text, err));
+    if (!num_read_double(text, &seconds) || !(seconds >= 0 && seconds <= seconds_max))
+        return json_fail(reader, "not a time in seconds", err);
+    *ret_ms = (uint64_t)(seconds * 1000);
+    return STATUS_OK;
 }
 
 static enum status read_attribute(void *context, struct json_reader *reader, struct str key,
@@ -217,6 +228,9 @@ static enum status read_attribute(void *context, struct json_reader *reader, str
     uint64_t *number = number_of(state, key);
     if (setting) return read_u32(reader, setting, err);
     if (number) return read_number(reader, number, err);
+    if (str_equal(key, STR("CreatedTimestamp"))) return read_time(reader, &state->created_ms, err);
+    if (str_equal(key, STR("LastModifiedTimestamp")))
+        return read_time(reader, &state->modified_ms, err);
     if (str_equal(key, STR("QueueArn"))) return json_read_string(reader, &state->arn, err);
     if (str_equal(key, STR("RedrivePolicy"))) return read_redrive(reader, settings, err);
     if (str_equal(key, STR("RedriveAllowPolicy")))
@@ -245,8 +259,6 @@ enum status sqs_read_attributes(struct str body, struct arena *arena,
     queue_settings_init(&state.settings, false);
     state.settings.redrive_allow = state.settings.other = STR_EMPTY;
     TRY(read_body(body, arena, read_attributes_member, &state, err));
-    state.created_ms = MIN(state.created_ms, UINT64_MAX / 1000) * 1000; /* they come in seconds */
-    state.modified_ms = MIN(state.modified_ms, UINT64_MAX / 1000) * 1000;
     *ret_state = state;
     return STATUS_OK;
 }

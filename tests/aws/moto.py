@@ -2,19 +2,22 @@
 
     with Moto() as aws:
         boto3.client("cloudwatch", endpoint_url=aws.endpoint, ...)
+        aws.check_rights()      # from here on signatures and policies count
 """
 import pathlib
 import re
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PROGRAM = ROOT / ".deps" / "cloud" / "bin" / "moto_server"
+PYTHON = ROOT / ".deps" / "cloud" / "bin" / "python"
+PROGRAM = pathlib.Path(__file__).with_name("moto_with_rights.py")
 
 
 def is_there():
-    return PROGRAM.exists()
+    return PYTHON.exists()
 
 
 class Moto:
@@ -22,7 +25,7 @@ class Moto:
         self.directory = tempfile.TemporaryDirectory(prefix="slipway-moto-")
         log_path = pathlib.Path(self.directory.name) / "log"
         with open(log_path, "wb") as log:
-            self.process = subprocess.Popen([PROGRAM, "-H", "127.0.0.1", "-p", "0"], stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen([PYTHON, "-B", "-P", PROGRAM, "-H", "127.0.0.1", "-p", "0"], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log)
         end = time.monotonic() + 60
         while True:
@@ -36,6 +39,11 @@ class Moto:
             time.sleep(0.05)
         self.endpoint = f"http://127.0.0.1:{found.group(1)}"
         return self
+
+    def check_rights(self, free_requests=0):
+        """After so many more requests each must be signed by a key whose policies allow it."""
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", str(free_requests).encode(), {"Content-Type": "text/plain"})
+        urllib.request.urlopen(request, timeout=10).close()
 
     def __exit__(self, kind, value, traceback):
         self.process.kill()

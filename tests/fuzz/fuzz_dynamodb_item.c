@@ -5,14 +5,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* One that lies elsewhere has nothing here. */
-static bool is_same(const struct item *a, const struct item *b, enum item_part part)
+static bool is_same(struct item *a, struct item *b, enum item_part part)
 {
     if (b->spills[part].key.data) return str_equal(a->spills[part].key, b->spills[part].key);
-    return item_payload_size(item_payload((struct record *)&a->record, part)) ==
-           item_payload_size(item_payload((struct record *)&b->record, part));
+    return item_payload_size(item_payload(&a->record, part)) ==
+           item_payload_size(item_payload(&b->record, part));
 }
 
-static void read_again(const struct item *item, struct arena *arena)
+static void read_again(struct item *item, struct arena *arena)
 {
     struct buffer text;
     struct json_writer writer;
