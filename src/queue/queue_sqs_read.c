@@ -212,7 +212,8 @@ static enum status read_time(struct json_reader *reader, uint64_t *ret_ms, struc
     const double seconds_max = 1e12;
     struct str text;
     double seconds;
-    TRY(json_read_string(reader, &text, err));
+    bool plain = json_peek(reader) == JSON_NUMBER;
+    TRY(plain ? json_read_number(reader, &text, err) : json_read_string(reader, &text, err));
     if (!num_read_double(text, &seconds) || !(seconds >= 0 && seconds <= seconds_max))
         return json_fail(reader, "not a time in seconds", err);
     *ret_ms = (uint64_t)(seconds * 1000);
