@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdarg.h>
 
-static void format_message(struct error *err, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+format_message(struct error *err, const char *format, va_list args)
 {
     int written = vsnprintf(err->message, sizeof err->message, format, args);
     if (written < 0) err->message[0] = '\0';

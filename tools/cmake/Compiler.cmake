@@ -14,6 +14,9 @@ target_compile_options(slipway_compiler INTERFACE
     "$<$<COMPILE_LANGUAGE:C>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wsign-conversion;-Wstrict-prototypes;-Wmissing-prototypes;-Wcast-qual;-Wpointer-arith;-Wvla;-Wundef;-Wformat=2;-Wswitch-enum;-Wnull-dereference;-Wimplicit-fallthrough>"
     "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow>"
     "$<$<C_COMPILER_ID:Clang>:-Wno-gnu-zero-variadic-macro-arguments;-Wno-gnu-statement-expression>"
+    # Signs of enums, which clang has unsigned, and texts in tables, sums and conditions that are meant.
+    "$<$<COMPILE_LANG_AND_ID:C,Clang>:-Wno-sign-conversion;-Wno-string-conversion;-Wno-string-concatenation;-Wno-string-plus-int;-Wno-bitwise-instead-of-logical;-Wno-unused-but-set-variable>"
+    "$<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-inconsistent-missing-override>"
     # A statement expression and __auto_type are behind __extension__; ,##__VA_ARGS__ is gcc's own.
     -Wno-overlength-strings # embedded SQL
     "$<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-Wno-variadic-macros>")
