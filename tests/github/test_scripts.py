@@ -1,12 +1,14 @@
 """What the workflows call: chat to a webhook that listens, models from a repository, images with an ECR that writes down its calls."""
 import hashlib
 import http.server
+import io
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 
 import pytest
@@ -288,6 +290,33 @@ def test_what_is_wrong_builds_nothing(ecr, arguments, environment, expected):
 # ---- what a release publishes
 
 
+def layer(directory, files):
+    """A blob with these files; its descriptor."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return blob(directory, out.getvalue())
+
+
+def blob(directory, content):
+    name = hashlib.sha256(content).hexdigest()
+    (directory / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    (directory / "blobs" / "sha256" / name).write_bytes(content)
+    return {"digest": f"sha256:{name}", "size": len(content)}
+
+
+@pytest.mark.parametrize("files, expected", [([{"./usr/share/doc/slipway/sbom.spdx.json": "old"}, {"usr/share/doc/slipway/sbom.spdx.json": "new"}], "new"),
+                                             ([{"etc/passwd": "x"}], None)])
+def test_parts_of_an_image(tmp_path, files, expected):
+    manifest = {"layers": [layer(tmp_path, one) for one in files]}
+    (tmp_path / "index.json").write_text(json.dumps({"manifests": [blob(tmp_path, json.dumps(manifest).encode())]}))
+    done = subprocess.run([ROOT / "tools" / "images" / "parts", tmp_path], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (expected, 0) if expected else (done.returncode != 0 and "has no" in done.stderr)
+
+
 @pytest.fixture
 def publish(tmp_path):
     """What a registry would get, written down; a digest is that of what was pushed."""
@@ -313,9 +342,9 @@ if "--digestfile" in words:
         (artifacts / f"packages-{architecture}" / f"slipway_0.1.0_{architecture}.deb").write_text("deb")
         for target in ("onnx", "torch", "full", "lambda"):
             directory = artifacts / f"image-{target}-{architecture}"
-            (directory / "build" / "images").mkdir(parents=True)
+            directory.mkdir()
             (directory / f"{target}-{architecture}.tar").write_text(f"{target} {architecture}")
-            (directory / "build" / "images" / f"{target}.sbom.json").write_text("{}")
+            (directory / f"{target}.sbom.json").write_text("{}")
 
     def run(what, *more, version="0.1.0"):
         (tmp_path / "calls").write_text("")
@@ -342,7 +371,7 @@ def test_publish_images(publish):
             assert listed[f"ghcr.io/a/b:0.1.0-{target}-{architecture}"] == expected
             assert f"cosign sign --yes ghcr.io/a/b@sha256:{expected}" in calls
             attested = next(call for call in calls if call.startswith("cosign attest") and expected in call)
-            assert f"image-{target}-{architecture}/build/images/{target}.sbom.json" in attested
+            assert f"image-{target}-{architecture}/{target}.sbom.json" in attested
             assert f"buildah manifest add localhost/list-{target} docker://ghcr.io/a/b@sha256:{expected}" in calls
         assert f"cosign sign --yes ghcr.io/a/b@sha256:{listed[f'ghcr.io/a/b:0.1.0-{target}']}" in calls
     assert any(call.endswith("localhost/list-onnx docker://ghcr.io/a/b:0.1.0") for call in calls)
