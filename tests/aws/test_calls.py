@@ -67,7 +67,7 @@ def test_doctor_without_keys_or_region():
 def run_task(aws, task, *arguments, api_options=None, **variables):
     """The answer of one task with a token, and the log."""
     with RuntimeApi(**(api_options or {})) as api:
-        process = api.start(*arguments, "--results", "none", **{"SLIPWAY_LAMBDA_TASK_TOKENS": "true", **aws.environment,
+        process = api.start(*arguments, "--results", "none", **{"SLIPWAY_LAMBDA_TASK_TOKENS": "true", **aws.checking_environment,
                                                                 **variables})
         path, _, body = api.invoke({"slipway": {**task, "token": TOKEN}})
         _, err = api.stop(process)
@@ -174,7 +174,7 @@ def test_heartbeats_that_are_refused_end(tmp_path):
 def check(aws, model, **variables):
     with RuntimeApi() as api:
         process = api.start(model, "--results", "none", "--service", "Größe\n7", "--environment", "main",
-                            **{**aws.environment, "SLIPWAY_LAMBDA_NOTIFY_TOPIC": TOPIC, **variables})
+                            **{**aws.checking_environment, "SLIPWAY_LAMBDA_NOTIFY_TOPIC": TOPIC, **variables})
         answer = json.loads(api.invoke({"slipway": {"task": "check"}}, "r-5")[2])
         _, err = api.stop(process)
     return answer, err

@@ -13,7 +13,7 @@ VERSION = "arn:aws:lambda:eu-west-3:123456789012:function:slipway-main:7"
 
 
 def start(api, aws, *arguments, **variables):
-    return api.start(*arguments, "--results", "none", **{**aws.environment, **variables})
+    return api.start(*arguments, "--results", "none", **{**aws.checking_environment, **variables})
 
 
 def reported(aws):
