@@ -46,10 +46,11 @@ package: build ## Debian packages and an archive of the release build, in build/
 
 TARGET ?= onnx
 BASE ?=
+MODELS ?=
 .PHONY: image
-image: ## TARGET=onnx (torch, full, lambda): a container image, in build/images/TARGET
+image: ## TARGET=onnx (torch, full, lambda) MODELS="DIRECTORY ...": a container image, in build/images/TARGET
 	@command -v buildah >/dev/null || tools/setup test
-	@tools/image $(if $(BASE),--base $(BASE)) $(TARGET)
+	@tools/image $(if $(BASE),--base $(BASE)) $(foreach model,$(MODELS),--model $(model)) $(TARGET)
 
 .PHONY: release
 release: setup-test ## VERSION=1.2.3: all that a release does, short of publishing it

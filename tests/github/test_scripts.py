@@ -218,6 +218,7 @@ def ecr(tmp_path):
     work, programs = tmp_path / "checkout", tmp_path / "bin"
     (work / "deploy" / "cloudformation").mkdir(parents=True)
     shutil.copy(ROOT / "deploy" / "cloudformation" / "image", work / "deploy" / "cloudformation")
+    (work / "deploy" / "cloudformation" / "models").write_text("# a comment\nmodels/a\nmodels/b\n")
     git(work, "init", "-q")
     git(work, "add", ".")
     git(work, "commit", "-q", "-m", "one")
@@ -247,7 +248,7 @@ def test_an_image_is_built_once_and_promoted(ecr):
     status, said, trouble, calls = ecr("develop", REPOSITORY)
     assert status == 0, trouble
     assert said == f"environment=dev\nuri={URI}\n"
-    assert "make --no-print-directory image TARGET=lambda" in calls and f"cosign sign --yes {URI}" in calls
+    assert "make --no-print-directory image TARGET=lambda MODELS=models/a models/b\n" in calls and f"cosign sign --yes {URI}" in calls
     # The release branch has another commit with the same files.
     git(ecr.work, "commit", "-q", "--allow-empty", "-m", "two")
     status, said, _, calls = ecr("release/1.2", REPOSITORY, BUILT="sha256:" + "c" * 64)

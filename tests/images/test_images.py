@@ -65,9 +65,9 @@ def remove(directory):
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def build(place, target, output):
+def build(place, target, output, *options):
     environment = {**os.environ, "SLIPWAY_IMAGE_STORAGE": str(place / "storage")}
-    said = run(ROOT / "tools" / "image", "--base", "local", "--output", output, target, env=environment)
+    said = run(ROOT / "tools" / "image", "--base", "local", "--output", output, *options, target, env=environment)
     return said.splitlines()[-1].split()[0]
 
 
@@ -354,6 +354,20 @@ def test_the_function_answers(images, models, user):
             assert failures(api.invoke(records(*messages))) == ["b"]
             function.kill("TERM")
             function.process.wait(60)
+
+
+@pytest.mark.skipif("lambda" not in TARGETS, reason="SLIPWAY_IMAGE_TARGETS has no lambda")
+def test_an_image_with_its_models(images, place):
+    """As deploy/cloudformation/image makes it: what is listed there answers, and nothing has to be mounted."""
+    listed = [line for line in (ROOT / "deploy/cloudformation/models").read_text().splitlines() if not line.startswith("#")]
+    plain = images("lambda").entry["digest"]
+    digest = build(place, "lambda", place / "with-models", *(word for model in listed for word in ("--model", ROOT / model)))
+    image = Image(place / "with-models", place / "with-models.unpacked")
+    assert image.entry["digest"] == digest != plain
+    with RuntimeApi() as api:
+        environment = [f"AWS_LAMBDA_RUNTIME_API=127.0.0.1:{api.server.server_port}", "SLIPWAY_LAMBDA_RESULTS=print"]
+        with Container(image, user=993, environment=environment):
+            assert json.loads(api.invoke([1, 2, 3, 4, 5])[2]) == [2, 4, 6, 8, 10]
 
 
 # ---- the same again
