@@ -1,13 +1,17 @@
-/* `slipway invoke`: a model and a queue's event, as a Lambda function would run them. */
+/* `slipway invoke`: a model and events, as a Lambda function would run them. */
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/function.h"
 #include "cli/local.h"
 #include "cli/remote.h"
+#include "lambda/event.h"
 #include "protocol/bare.h"
 #include "protocol/oip_json.h"
 #include "protocol/sqs_event.h"
+#include "store/record.h"
 
 enum {
     EVENT_SIZE_MAX = 64 * 1024 * 1024,
@@ -18,9 +22,12 @@ enum {
 
 struct invocation {
     struct command_context *context;
-    struct local *local;
+    struct local *local; /* for a queue's records; NULL before the first */
     struct serve_model *model;
-    struct arena arena; /* of one record */
+    struct arena arena;        /* of one record */
+    struct function *function; /* for events of other shapes; NULL before the first */
+    struct command_context function_context;
+    struct config function_config;
     uint64_t failures;
 };
 
@@ -78,10 +85,22 @@ static enum status run_record(struct invocation *invocation, const struct sqs_re
     return console_flush(&line, invocation->context->out, err);
 }
 
-static enum status run_event(struct invocation *invocation, struct str text, struct arena *arena,
-                             struct error *err)
+static enum status open_local(struct invocation *invocation, struct error *err)
+{
+    const struct config *config = invocation->context->config;
+    struct local_options options = {.path = config->positionals.items[0],
+                                    .engine_directory = config->engine_directory,
+                                    .engine_threads = (uint32_t)config->engine_threads};
+    if (invocation->local) return STATUS_OK;
+    TRY(local_open(&options, &invocation->local, err));
+    return local_only(invocation->local, &invocation->model, err);
+}
+
+static enum status run_records(struct invocation *invocation, struct str text, struct arena *arena,
+                               struct error *err)
 {
     struct sqs_event event;
+    TRY(open_local(invocation, err));
     TRY(sqs_event_open(&event, text, arena, err));
     for (;;) {
         struct sqs_record record;
@@ -90,6 +109,53 @@ static enum status run_event(struct invocation *invocation, struct str text, str
         if (!more) return STATUS_OK;
         TRY(run_record(invocation, &record, err));
     }
+}
+
+/* --- events of other shapes ------------------------------------------------------------------- */
+
+/* Nothing is left behind: no results, no metrics. */
+static enum status open_function(struct invocation *invocation, struct error *err)
+{
+    struct config *config = &invocation->function_config;
+    if (invocation->function) return STATUS_OK;
+    *config = *invocation->context->config;
+    config->positionals.count = 1; /* the model; events follow it */
+    config->lambda_results = CONFIG_LAMBDA_RESULTS_NONE;
+    config->lambda_metrics = false;
+    invocation->function_context = *invocation->context;
+    invocation->function_context.config = config;
+    return function_open(&invocation->function_context, &(struct function_options){0},
+                         &invocation->function, err);
+}
+
+/* A line: what the platform would get. */
+static enum status run_function(struct invocation *invocation, struct str text, struct error *err)
+{
+    uint64_t now_ms = clock_wall_ns() / NS_PER_MS;
+    uint64_t time_ms = invocation->context->config->lambda_timeout_ns / NS_PER_MS;
+    struct lambda_invocation one = {.event = text,
+                                    .deadline_ms = now_ms + time_ms,
+                                    .trace_id = STR_EMPTY,
+                                    .function_arn = STR_EMPTY};
+    struct function_answer answer;
+    struct buffer line;
+    TRY(open_function(invocation, err));
+    record_id_make(now_ms, one.request_id);
+    TRY(function_run(invocation->function, &one, &answer, err));
+    buffer_init(&line, ANSWER_SIZE_MAX);
+    buffer_add(&line, answer.body);
+    buffer_add_byte(&line, '\n');
+    return console_flush(&line, invocation->context->out, err);
+}
+
+static enum status run_event(struct invocation *invocation, struct str text, struct arena *arena,
+                             struct error *err)
+{
+    struct lambda_event event;
+    TRY(lambda_event_read(text, arena, &event, err));
+    if (event.shape == LAMBDA_SQS || event.shape == LAMBDA_RECORDS)
+        return run_records(invocation, text, arena, err);
+    return run_function(invocation, text, err);
 }
 
 static enum status run_file(struct invocation *invocation, const char *path, struct error *err)
@@ -110,7 +176,6 @@ static enum status run_file(struct invocation *invocation, const char *path, str
 static enum status run_files(struct invocation *invocation, const struct config_list *arguments,
                              struct error *err)
 {
-    TRY(local_only(invocation->local, &invocation->model, err));
     for (size_t i = 1; i < arguments->count; i++)
         TRY(run_file(invocation, arguments->items[i], err));
     if (invocation->failures > 0)
@@ -181,13 +246,10 @@ enum status cmd_invoke(struct command_context *context, struct error *err)
         return fail(err, STATUS_INVALID_ARGUMENT,
                     "name a model and an event, as in 'slipway invoke models/doubleit event.json'");
     struct invocation invocation = {.context = context};
-    struct local_options options = {.path = config->positionals.items[0],
-                                    .engine_directory = config->engine_directory,
-                                    .engine_threads = (uint32_t)config->engine_threads};
-    TRY(local_open(&options, &invocation.local, err));
     arena_init(&invocation.arena, RECORD_MEMORY_MAX);
     enum status status = run_files(&invocation, &config->positionals, err);
     arena_clear(&invocation.arena);
-    local_close(invocation.local);
+    function_close(invocation.function);
+    if (invocation.local) local_close(invocation.local);
     return status;
 }

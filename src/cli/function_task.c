@@ -60,11 +60,13 @@ static enum status answer_check(struct function *function, struct error *err)
                     "there are no models here to check: this function is a hook of CodeDeploy");
     TRY(check(function, &ok, &function->line, err));
     if (!ok) function_notify(function, "The models did not pass their check");
+    struct str report = buffer_view(&function->line);
+    while (report.size > 0 && json_is_space(report.data[report.size - 1])) report.size--;
     json_writer_init(&writer, &function->answer);
     json_begin_object(&writer);
     json_put_bool(&writer, STR("ok"), ok);
     json_add_name(&writer, STR("report"));
-    json_add_raw(&writer, str_trim(buffer_view(&function->line)));
+    json_add_raw(&writer, report);
     json_end_object(&writer);
     return STATUS_OK;
 }

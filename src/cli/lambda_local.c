@@ -170,8 +170,13 @@ static enum status describe(struct mapping *mapping, struct error *err)
     struct queue_call call = {.operation = QUEUE_DESCRIBE,
                               .queue = str_of(mapping->config->lambda_queue),
                               .arena = &mapping->arena};
-    TRY(fail_while(err, queue_run(mapping->queues, &call, err), "queue '%s'",
-                   mapping->config->lambda_queue));
+    enum status status = queue_run(mapping->queues, &call, err);
+    if (status == STATUS_NOT_FOUND)
+        return fail(err, status,
+                    "there is no queue '%s' in this data store: create it through a server of the "
+                    "same data.url, as a sender would (aws sqs create-queue --endpoint-url ...)",
+                    mapping->config->lambda_queue);
+    TRY(fail_while(err, status, "queue '%s'", mapping->config->lambda_queue));
     mapping->settings = call.description.settings;
     uint64_t timeout_s = mapping->config->lambda_timeout_ns / NS_PER_S;
     if (mapping->settings.visibility_s < 6 * timeout_s)

@@ -61,9 +61,25 @@ def test_invoke_goes_on_after_a_bad_record():
     assert done.stdout == "[2]\nnull\n[6]\n" and "record failed" in done.stderr
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Records":3}', '{"Records":[{}]}'])
+@pytest.mark.parametrize("text", ["", "3", "{}", '{"Records":3}', '{"Records":[{}]}'])
 def test_invoke_refuses_what_is_no_event(text):
     assert run("invoke", MODELS / "doubleit", "-", stdin=text, code=65).stdout == ""
+
+
+@pytest.mark.parametrize("kind, expected", [
+    ("direct", "[2,4,6,8,10]"), ("task", '"ok":true'), ("sqs-fifo", "[2,4,6,8,10]"), ("function-url", "[2,4,6,8,10]"),
+    ("http-api", "[2,4,6,8,10]"), ("rest-api", "[2,4,6,8,10]"), ("eventbridge", '"model":"doubleit_onnx"')])
+def test_invoke_replays_every_shape(kind, expected):
+    event = run("events", kind, "--model", "doubleit_onnx").stdout
+    done = run("invoke", MODELS / "doubleit_onnx", "-", stdin=event)
+    assert expected in done.stdout.replace('\\"', '"') and done.stdout.count("\n") == 1
+
+
+def test_invoke_takes_events_of_several_shapes(tmp_path):
+    (tmp_path / "direct.json").write_text("[1,0,0,0,0]")
+    (tmp_path / "queue.json").write_text(event("[3,0,0,0,0]"))
+    done = run("invoke", MODELS / "doubleit_onnx", tmp_path / "direct.json", tmp_path / "queue.json", tmp_path / "direct.json")
+    assert done.stdout == "[2,0,0,0,0]\n[6,0,0,0,0]\n[2,0,0,0,0]\n"
 
 
 def test_invoke_names_what_is_missing():

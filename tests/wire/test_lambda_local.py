@@ -68,6 +68,6 @@ def test_a_group_stops_at_its_first_failure(tmp_path):
 def test_a_queue_that_is_not_there_is_said(tmp_path):
     done = subprocess.run([BINARY, "lambda", str(DOUBLEIT), "--data-url", f"sqlite:{tmp_path}/x.db", "--local", "--queue",
                            "none"], capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0 and "none" in done.stderr
+    assert done.returncode != 0 and "no queue 'none'" in done.stderr and "create-queue" in done.stderr
     done = subprocess.run([BINARY, "lambda", str(DOUBLEIT), "--local"], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and "--queue" in done.stderr

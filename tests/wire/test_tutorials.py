@@ -100,7 +100,7 @@ def test_tutorial(page, tmp_path):
 
 
 def test_there_are_tutorials():
-    assert {page.stem for page in PAGES} >= {"first-model", "jobs", "sqs", "gate"}
+    assert {page.stem for page in PAGES} >= {"first-model", "jobs", "sqs", "gate", "function"}
 
 
 def test_what_differs_is_found():
